@@ -1,0 +1,1 @@
+"""The adapters to PostgreSQL, Redis, RabbitMQ and HTTP, and the one place that composes them."""
