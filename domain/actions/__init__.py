@@ -1,0 +1,1 @@
+"""What a task does when it is due: remind, call a webhook, or run a handler."""

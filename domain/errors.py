@@ -1,0 +1,84 @@
+"""What a caller can put right, and what only time can. A class's docstring is its default message."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class Refusal(Exception):  # noqa: N818  a refusal is an answer, not a fault
+    """The request cannot be carried out."""
+
+    code: ClassVar[str] = "INVALID"
+
+    def __init__(self, message: str | None = None, path: tuple[str, ...] = ()) -> None:
+        super().__init__(message or self.__doc__)
+        self.path = path
+        """The input field it is about, from `input` down."""
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+
+class Invalid(Refusal):
+    """A value is not allowed here."""
+
+
+class NotFound(Refusal):
+    """There is no such thing."""
+
+    code = "NOT_FOUND"
+
+
+class Conflict(Refusal):
+    """The key already names a task with another content."""
+
+    code = "CONFLICT"
+
+
+class StaleVersion(Refusal):
+    """Someone else changed it first: read it again."""
+
+    code = "STALE_VERSION"
+
+
+class IllegalState(Refusal):
+    """Its state does not allow this."""
+
+    code = "ILLEGAL_STATE"
+
+
+class TooMany(Refusal):
+    """There are more than may be taken at once."""
+
+    code = "TOO_MANY"
+
+
+class UnknownHandler(Refusal):
+    """No handler has this name."""
+
+    code = "UNKNOWN_HANDLER"
+
+
+class ForbiddenUrl(Refusal):
+    """Webhooks may not be sent there."""
+
+    code = "FORBIDDEN_URL"
+
+
+class Refusals(Exception):  # noqa: N818  several refusals of one input, told together
+    """The input has several faults."""
+
+    def __init__(self, refusals: list[Refusal]) -> None:
+        super().__init__("; ".join(refusal.message for refusal in refusals))
+        self.refusals = refusals
+
+
+class Unavailable(Exception):  # noqa: N818  says what the caller meets
+    """A part this needs cannot be reached just now: try again shortly."""
+
+    code: ClassVar[str] = "UNAVAILABLE"
+
+    def __init__(self, dependency: str) -> None:
+        super().__init__(f"{dependency} cannot be reached just now: try again shortly")
+        self.dependency = dependency
