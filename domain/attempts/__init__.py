@@ -1,0 +1,1 @@
+"""Attempts: one run of a task each, under a lease."""

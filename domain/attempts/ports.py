@@ -1,0 +1,101 @@
+"""What running tasks needs from storage. Every time in here is the database's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+from uuid import UUID
+
+from domain.attempts.model import Attempt, Settled, Started
+
+
+class DueTasks(Protocol):
+    """The scheduler's side: from due to handed over."""
+
+    async def room(self) -> int:
+        """How many more tasks the live workers can take, those handed over already counted."""
+        ...
+
+    async def claim(self, limit: int) -> list[UUID]:
+        """Due tasks made QUEUED, the most urgent first, then the longest due. Never early."""
+        ...
+
+    async def take_back(self, ids: Sequence[UUID]) -> None:
+        """Those still QUEUED become SCHEDULED: their hand-over did not get through."""
+        ...
+
+    async def next_due_in(self) -> timedelta | None:
+        """Until the next task is due; zero or less when one is; None when none waits."""
+        ...
+
+
+class Attempts(Protocol):
+    """The worker's side: attempts under its lease. A write with an old fence changes nothing."""
+
+    async def start(self, worker: UUID, ids: Sequence[UUID]) -> list[Started]:
+        """Start those still QUEUED, if the worker's lease is live; the rest was not there to start."""
+        ...
+
+    async def finish(self, worker: UUID, settled: Sequence[Settled]) -> frozenset[UUID]:
+        """Record outcomes; the ids of those recorded. The others were no longer this worker's."""
+        ...
+
+    async def hand_back(self, worker: UUID, fences: Sequence[tuple[UUID, int]]) -> None:
+        """Running attempts given up by a stopping worker: due at once, and they do not count."""
+        ...
+
+    async def report_progress(
+        self, worker: UUID, reports: Sequence[tuple[UUID, int, float, str | None]]
+    ) -> None:
+        """(task, fence, fraction, message), the newest of each task."""
+        ...
+
+    async def history(
+        self, tenant: str, task_ids: Sequence[UUID], first: int, after: int = 0
+    ) -> list[list[Attempt]]:
+        """For each task, up to `first` attempts with a number above `after`, in order."""
+        ...
+
+    async def find(self, tenant: str, keys: Sequence[tuple[UUID, int]]) -> list[Attempt | None]:
+        """By task and number; one answer for each, in the order asked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    alive: bool
+    """False when the lease had lapsed: the worker's attempts may be another's by now."""
+    cancel_requested: frozenset[UUID]
+    """Its running tasks that were asked to stop."""
+
+
+class Workers(Protocol):
+    """The leases of the live workers, one row each."""
+
+    async def enter(self, worker: UUID, name: str, slots: int, lease: timedelta) -> None: ...
+
+    async def beat(self, worker: UUID, lease: timedelta, *, draining: bool = False) -> Beat:
+        """Prolong the lease to now plus `lease`. A draining worker gets no more hand-overs."""
+        ...
+
+    async def leave(self, worker: UUID) -> None:
+        """Only when nothing of it runs any more; else its lease lapses and the rescuer comes."""
+        ...
+
+
+class Rescue(Protocol):
+    """Puts back what was lost. Each call does a bounded part and says how many it moved."""
+
+    async def lost_attempts(self, limit: int) -> int:
+        """Tasks of workers whose lease lapsed: RETRYING at once, or FAILED when used up."""
+        ...
+
+    async def lost_hand_overs(self, older_than: timedelta, limit: int) -> int:
+        """Tasks QUEUED for longer than that and not started: SCHEDULED again."""
+        ...
+
+    async def deaf_cancellations(self, older_than: timedelta, limit: int) -> int:
+        """Running tasks asked to stop longer ago than that: CANCELLED, their results refused."""
+        ...

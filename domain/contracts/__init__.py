@@ -1,0 +1,1 @@
+"""Facts that cross a feature or process boundary. Versioned: never edited, only superseded."""

@@ -1,0 +1,1 @@
+"""How facts and signals travel between the parts, and to those who watch."""

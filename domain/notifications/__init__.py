@@ -1,0 +1,1 @@
+"""Notifications: what people are told, in a gap-free stream for each tenant."""

@@ -1,0 +1,1 @@
+"""Tasks: what they are, how they move, and what storing them must promise."""

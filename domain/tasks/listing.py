@@ -1,0 +1,41 @@
+"""Which tasks a list shows, and in which order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from domain.tasks.states import TaskState
+
+COUNT_LIMIT = 10_000
+
+
+class TaskOrder(StrEnum):
+    SCHEDULED_AT_ASC = "SCHEDULED_AT_ASC"
+    SCHEDULED_AT_DESC = "SCHEDULED_AT_DESC"
+    CREATED_AT_DESC = "CREATED_AT_DESC"
+    UPDATED_AT_DESC = "UPDATED_AT_DESC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFilter:
+    """Every condition that is set must hold; None means any."""
+
+    states: tuple[TaskState, ...] | None = None
+    queues: tuple[str, ...] | None = None
+    owner: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    due_after: datetime | None = None
+    due_before: datetime | None = None
+    search: str | None = None
+    """Words of the title and description, each by prefix."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlace:
+    """A task's place in an order: the instant it is ordered by, then its id."""
+
+    at: datetime
+    id: UUID

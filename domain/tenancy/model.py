@@ -1,0 +1,24 @@
+"""The caller of a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    VIEWER = "VIEWER"
+    EDITOR = "EDITOR"
+    ADMIN = "ADMIN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """A caller bound to an owner sees and changes what is that owner's alone."""
+
+    tenant: str
+    role: Role = Role.ADMIN
+    owner: str | None = None
+
+    def may_see(self, owner: str | None) -> bool:
+        return self.owner is None or self.owner == owner
