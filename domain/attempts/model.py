@@ -43,6 +43,15 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the latest attempt of a task says it is, from 0 to 1."""
+
+    fraction: float
+    message: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
     """An attempt a worker holds the lease of, with all it needs to run it."""
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
-from domain.attempts.model import Attempt, Settled, Started
+from domain.attempts.model import Attempt, Progress, Settled, Started
 
 
 class DueTasks(Protocol):
@@ -50,6 +50,10 @@ class Attempts(Protocol):
         self, worker: UUID, reports: Sequence[tuple[UUID, int, float, str | None]]
     ) -> None:
         """(task, fence, fraction, message), the newest of each task."""
+        ...
+
+    async def progress(self, tenant: str, task_ids: Sequence[UUID]) -> list[Progress | None]:
+        """What the latest attempt of each task reported, in the order asked."""
         ...
 
     async def history(

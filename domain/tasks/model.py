@@ -23,13 +23,6 @@ class TaskError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    fraction: float
-    message: str | None
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     id: UUID
     tenant: str
@@ -61,8 +54,9 @@ class Task:
     worker: UUID | None = None
     result: Any = None
     error: TaskError | None = None
-    progress: Progress | None = None
     traceparent: str
+    fingerprint: bytes = b""
+    """Of what the caller asked for: tells a create that is repeated from another one with its key."""
 
     @property
     def trace_id(self) -> str:
@@ -110,5 +104,4 @@ class Task:
             cancel_requested_at=None,
             result=None,
             error=None,
-            progress=None,
         )

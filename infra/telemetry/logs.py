@@ -1,0 +1,64 @@
+"""Log lines: JSON, or readable in a terminal, each with the trace it belongs to."""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import re
+import sys
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from infra.settings import Settings
+from infra.telemetry.trace import current_trace_id
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+
+
+def configure_logs(settings: Settings) -> None:
+    """For the whole process, once, when it starts."""
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_trace,
+    ]
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            _hide_credentials,
+            renderer,
+        ],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    # Their own chatter about reconnecting repeats what we log once.
+    for noisy in ("aio_pika", "aiormq", "pika", "dramatiq", "uvicorn.access", "httpx2", "httpcore2", "alembic"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    trace_id = current_trace_id()
+    if trace_id is not None:
+        event.setdefault("trace_id", trace_id)
+    return event
+
+
+def _hide_credentials(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """A driver's message may quote the URL it was given."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = _CREDENTIALS.sub("***@", value)
+    return event

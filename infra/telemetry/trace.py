@@ -1,0 +1,45 @@
+"""The trace a piece of work belongs to (W3C Trace Context, level 1), carried from part to part."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_current: ContextVar[str | None] = ContextVar("traceparent", default=None)
+
+
+def new_traceparent() -> str:
+    """Of a trace that begins here, sampled."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def parse_traceparent(header: str) -> str | None:
+    """The header when it is valid, cut to the fields of version 00; else None: start a new trace."""
+    header = header.strip()
+    match = _TRACEPARENT.fullmatch(header)
+    if match is None or (header.startswith("00") and match[1]):
+        return None
+    return f"00{header[2:55]}"
+
+
+def current_traceparent() -> str | None:
+    return _current.get()
+
+
+def current_trace_id() -> str | None:
+    traceparent = _current.get()
+    return traceparent.split("-")[1] if traceparent else None
+
+
+@contextmanager
+def in_trace(traceparent: str) -> Iterator[None]:
+    """What runs inside, and the tasks started there, belongs to this trace."""
+    token = _current.set(traceparent)
+    try:
+        yield
+    finally:
+        _current.reset(token)
