@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,15 @@ class Entry:
     key: str
     version: int
     value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskVersion:
+    """A task came to this version by a write that is committed."""
+
+    tenant: str
+    id: UUID
+    version: int
 
 
 class Cache(Protocol):

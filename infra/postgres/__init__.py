@@ -1,0 +1,1 @@
+"""PostgreSQL, which holds the truth: tables, statements and migrations."""

@@ -1,0 +1,243 @@
+"""Attempts in PostgreSQL: every write of a worker carries its lease and its fencing number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from domain.attempts.model import Attempt, AttemptState, Progress, Settled, Started
+from infra.postgres.actions import action_from_json
+from infra.postgres.database import Database
+from infra.postgres.due_tasks import Changed, versions
+from infra.postgres.tasks import retry_from
+
+# FOR KEY SHARE on the worker's row: the rescuer, which locks it FOR UPDATE, and a start never overlap.
+START = """
+with lease as materialized (
+    select id from workers where id = $1 and lease_until > now() for key share
+), found as materialized (
+    select t.id from tasks as t, lease
+    where t.id = any($2) and t.state = 'QUEUED'
+    order by t.id for update of t
+), started as (
+    update tasks as t
+    set state = 'RUNNING', attempt = t.attempt + 1, fence = t.fence + 1, worker_id = $1, queued_at = null,
+        started_at = now(), updated_at = now(), version = t.version + 1
+    from found where t.id = found.id
+    returning t as task
+), told as (
+    insert into outbox (partition, event)
+    select outbox_partition((task).id), task_changed_v1(task, 'STARTED') from started
+)
+select (task).* from started
+"""
+
+FINISH = """
+with settled as materialized (
+    select * from unnest($2::uuid[], $3::bigint[], $4::attempt_state[], $5::task_state[], $6::interval[],
+        $7::timestamptz[], $8::text[], $9::text[], $10::text[], $11::int[])
+        as s(id, fence, attempt_state, task_state, due_in, due_at, result, error_type, error_message, uncounted)
+), found as materialized (
+    select t.id, t.scheduled_at as due_at,
+        -- An attempt that was asked to stop and failed is not tried again.
+        case when s.task_state = 'RETRYING' and t.cancel_requested_at is not null then 'CANCELLED'
+             else s.task_state end as next_state
+    from tasks as t join settled as s on t.id = s.id and t.fence = s.fence
+    where t.state = 'RUNNING' and t.worker_id = $1
+    order by t.id for update of t
+), finished as (
+    update tasks as t
+    set state = f.next_state,
+        scheduled_at = case when f.next_state = 'RETRYING' then coalesce(s.due_at, now() + s.due_in)
+                            else t.scheduled_at end,
+        finished_at = case when f.next_state = 'RETRYING' then null else now() end,
+        worker_id = null, cancel_requested_at = null, result = s.result::jsonb, error_type = s.error_type,
+        error_message = s.error_message, error_attempt = case when s.error_type is not null then t.attempt end,
+        uncounted_attempts = t.uncounted_attempts + s.uncounted,
+        updated_at = now(), version = t.version + 1
+    from found as f join settled as s on s.id = f.id
+    where t.id = f.id
+    returning t as task, f.due_at, s.attempt_state
+), kept as (
+    insert into attempts
+        (task_id, number, tenant, state, due_at, started_at, finished_at, worker, error_type, error_message)
+    select (task).id, (task).attempt, (task).tenant, attempt_state, due_at, (task).started_at, now(),
+        (select name from workers where id = $1), (task).error_type, (task).error_message
+    from finished
+), told as (
+    insert into outbox (partition, event)
+    select outbox_partition((task).id), task_changed_v1(task, (task).state::text) from finished
+)
+select (task).id, (task).tenant, (task).version from finished
+"""
+
+HAND_BACK = """
+with given as materialized (
+    select * from unnest($2::uuid[], $3::bigint[]) as g(id, fence)
+), found as materialized (
+    select t.id from tasks as t join given as g on t.id = g.id and t.fence = g.fence
+    where t.state = 'RUNNING' and t.worker_id = $1
+    order by t.id for update of t
+), back as (
+    update tasks as t
+    set state = case when t.cancel_requested_at is null then 'SCHEDULED'::task_state else 'CANCELLED' end,
+        finished_at = case when t.cancel_requested_at is not null then now() end,
+        attempt = t.attempt - 1, worker_id = null, started_at = null, cancel_requested_at = null,
+        updated_at = now(), version = t.version + 1
+    from found where t.id = found.id
+    returning t as task
+), told as (
+    insert into outbox (partition, event)
+    select outbox_partition((task).id),
+        task_changed_v1(task, case when (task).state = 'CANCELLED' then 'CANCELLED' else 'RESCUED' end)
+    from back
+)
+select (task).id, (task).tenant, (task).version from back
+"""
+
+REPORT_PROGRESS = """
+insert into task_progress (task_id, fence, fraction, message, at)
+select t.id, r.fence, r.fraction, r.message, now()
+from unnest($2::uuid[], $3::bigint[], $4::real[], $5::text[]) as r(id, fence, fraction, message)
+join tasks as t on t.id = r.id and t.fence = r.fence and t.state = 'RUNNING' and t.worker_id = $1
+on conflict (task_id) do update
+set fence = excluded.fence, fraction = excluded.fraction, message = excluded.message, at = excluded.at
+"""
+PROGRESS = """
+select p.task_id, p.fraction, p.message, p.at
+from task_progress as p join tasks as t on t.id = p.task_id and t.fence = p.fence
+where t.tenant = $1 and t.id = any($2) and t.attempt > 0
+"""
+
+# A running attempt has no row yet: its task's row tells of it.
+_RUNNING = """
+select t.id as task_id, t.attempt as number, 'RUNNING'::attempt_state as state, t.scheduled_at as due_at,
+    t.started_at, null::timestamptz as finished_at, coalesce(w.name, '') as worker,
+    null::text as error_type, null::text as error_message
+from tasks as t left join workers as w on w.id = t.worker_id
+where t.tenant = $1 and t.id = any($2) and t.state = 'RUNNING'
+"""
+_ENDED = """
+select task_id, number, state, due_at, started_at, finished_at, worker, error_type, error_message
+from attempts where tenant = $1 and task_id = any($2)
+"""
+HISTORY = f"""
+select ranked.* from (
+    select a.*, row_number() over (partition by task_id order by number) as place
+    from ({_ENDED} union all {_RUNNING}) as a
+    where a.number > $3
+) as ranked
+where place <= $4 order by task_id, number
+"""
+FIND = f"select a.* from ({_ENDED} union all {_RUNNING}) as a"
+
+
+class PostgresAttempts:
+    """Implements domain.attempts.ports.Attempts."""
+
+    def __init__(self, database: Database, changed: Changed) -> None:
+        self._database = database
+        self._changed = changed
+
+    async def start(self, worker: UUID, ids: Sequence[UUID]) -> list[Started]:
+        async with self._database.work("start") as connection:
+            records = await connection.fetch(START, worker, list(ids))
+        await self._changed(versions(records))
+        return [_started(record) for record in records]
+
+    async def finish(self, worker: UUID, settled: Sequence[Settled]) -> frozenset[UUID]:
+        async with self._database.work("finish") as connection:
+            records = await connection.fetch(FINISH, worker, *_columns(settled))
+        await self._changed(versions(records))
+        return frozenset(record["id"] for record in records)
+
+    async def hand_back(self, worker: UUID, fences: Sequence[tuple[UUID, int]]) -> None:
+        ids, numbers = [id for id, _ in fences], [fence for _, fence in fences]
+        async with self._database.work("hand_back") as connection:
+            records = await connection.fetch(HAND_BACK, worker, ids, numbers)
+        await self._changed(versions(records))
+
+    async def report_progress(
+        self, worker: UUID, reports: Sequence[tuple[UUID, int, float, str | None]]
+    ) -> None:
+        columns = [list(column) for column in zip(*reports, strict=True)]
+        async with self._database.work("report_progress") as connection:
+            await connection.execute(REPORT_PROGRESS, worker, *columns)
+
+    async def progress(self, tenant: str, task_ids: Sequence[UUID]) -> list[Progress | None]:
+        async with self._database.work("progress") as connection:
+            records = await connection.fetch(PROGRESS, tenant, list(task_ids))
+        found = {
+            record["task_id"]: Progress(fraction=record["fraction"], message=record["message"], at=record["at"])
+            for record in records
+        }
+        return [found.get(id) for id in task_ids]
+
+    async def history(
+        self, tenant: str, task_ids: Sequence[UUID], first: int, after: int = 0
+    ) -> list[list[Attempt]]:
+        async with self._database.work("attempts") as connection:
+            records = await connection.fetch(HISTORY, tenant, list(task_ids), after, first)
+        found: dict[UUID, list[Attempt]] = {}
+        for record in records:
+            found.setdefault(record["task_id"], []).append(_attempt(record))
+        return [found.get(id, []) for id in task_ids]
+
+    async def find(self, tenant: str, keys: Sequence[tuple[UUID, int]]) -> list[Attempt | None]:
+        async with self._database.work("find_attempts") as connection:
+            records = await connection.fetch(FIND, tenant, [task_id for task_id, _ in keys])
+        found = {(record["task_id"], record["number"]): _attempt(record) for record in records}
+        return [found.get(key) for key in keys]
+
+
+def _columns(settled: Sequence[Settled]) -> list[list[Any]]:
+    rows = [
+        (
+            one.task_id,
+            one.fence,
+            one.attempt_state.value,
+            one.task_state.value,
+            one.due_in,
+            one.due_at,
+            None if one.result is None else json.dumps(one.result),
+            one.error_type,
+            one.error_message,
+            0 if one.counts else 1,
+        )
+        for one in settled
+    ]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _started(record: asyncpg.Record) -> Started:
+    return Started(
+        task_id=record["id"],
+        tenant=record["tenant"],
+        number=record["attempt"],
+        counted=record["attempt"] - record["uncounted_attempts"],
+        fence=record["fence"],
+        action=action_from_json(record["action"]),
+        retry=retry_from(record),
+        timeout=record["timeout"],
+        due_at=record["scheduled_at"],
+        started_at=record["started_at"],
+        traceparent=record["traceparent"],
+    )
+
+
+def _attempt(record: asyncpg.Record) -> Attempt:
+    return Attempt(
+        task_id=record["task_id"],
+        number=record["number"],
+        state=AttemptState(record["state"]),
+        due_at=record["due_at"],
+        started_at=record["started_at"],
+        finished_at=record["finished_at"],
+        worker=record["worker"],
+        error_type=record["error_type"],
+        error_message=record["error_message"],
+    )

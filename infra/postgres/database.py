@@ -1,0 +1,127 @@
+"""Connections to PostgreSQL: bounded in number and in time, and a fault is told as Unavailable."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import asyncpg
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from domain.errors import Unavailable
+
+# Quoted: they are generic for the type checker alone.
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+log = logging.getLogger(__name__)
+
+# What a server that is gone, going, full or read-only answers with. All of it passes.
+OUTAGES = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
+
+
+class Database:
+    """A pool of connections. Each piece of work has a name, for its figures."""
+
+    def __init__(self, pool: Pool, limit: float, registry: CollectorRegistry) -> None:
+        self._pool = pool
+        self._limit = limit
+        self._down = False
+        self._seconds = Histogram(
+            "carillon_sql_seconds",
+            "Time a piece of work held a connection, by its name.",
+            ["work"],
+            registry=registry,
+            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2),
+        )
+        self._failures = Counter(
+            "carillon_sql_failures", "Work that met an outage of PostgreSQL.", ["work"], registry=registry
+        )
+
+    @asynccontextmanager
+    async def work(self, name: str) -> AsyncIterator[Connection]:
+        """A connection for a short while. Raises Unavailable when PostgreSQL cannot do it in time."""
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._limit):
+                connection = await self._pool.acquire()
+                try:
+                    yield connection
+                except (TimeoutError, asyncio.CancelledError):
+                    # It may be half-way through a statement that will never end: nobody may get it next.
+                    connection.terminate()
+                    raise
+                finally:
+                    await self._pool.release(connection)
+        except (*OUTAGES, TimeoutError) as fault:
+            self._note_outage(name, fault)
+            raise Unavailable("PostgreSQL") from fault
+        self._note_success(name, time.perf_counter() - began)
+
+    @asynccontextmanager
+    async def transaction(self, name: str) -> AsyncIterator[Connection]:
+        """The same, in one transaction: committed when left normally, else rolled back."""
+        async with self.work(name) as connection, connection.transaction():
+            yield connection
+
+    def _note_outage(self, name: str, fault: BaseException) -> None:
+        self._failures.labels(name).inc()
+        if not self._down:
+            self._down = True
+            log.error("PostgreSQL does not answer", extra={"work": name, "fault": type(fault).__name__})
+
+    def _note_success(self, name: str, seconds: float) -> None:
+        self._seconds.labels(name).observe(seconds)
+        log.debug("sql", extra={"work": name, "milliseconds": round(seconds * 1000, 2)})
+        if self._down:
+            self._down = False
+            log.info("PostgreSQL answers again")
+
+
+@asynccontextmanager
+async def open_database(
+    url: str, *, size: int, limit: float, registry: CollectorRegistry
+) -> AsyncIterator[Database]:
+    """Connects when it is first used: a process may start before its server does."""
+    pool = await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=size,
+        timeout=limit,
+        reset=_leave_as_it_is,
+        server_settings=CONNECTION_SETTINGS,
+    )
+    try:
+        yield Database(pool, limit, registry)
+    finally:
+        try:
+            async with asyncio.timeout(limit):
+                await pool.close()
+        except (TimeoutError, *OUTAGES):
+            pool.terminate()
+
+
+CONNECTION_SETTINGS = {
+    "application_name": "carillon",
+    "timezone": "UTC",
+    "jit": "off",  # our statements are short
+    "statement_timeout": "30s",
+    "idle_in_transaction_session_timeout": "30s",
+}
+
+
+async def _leave_as_it_is(_: Connection) -> None:
+    """Nothing of ours outlives its transaction, so the round trip of a reset would buy nothing."""

@@ -1,0 +1,193 @@
+"""Notifications in PostgreSQL: a gap-free stream for each tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+
+from domain.notifications.model import Draft, Notification, NotificationKind
+from domain.paging import Page, PageRequest
+from infra.postgres.database import Database
+
+COLUMNS = "tenant, seq, id, kind, title, body, owner, task_id, created_at, read_at, traceparent"
+
+ENSURE_STREAMS = """
+insert into notification_streams (tenant) select * from unnest($1::text[]) order by 1 on conflict do nothing
+"""
+LOCK_STREAMS = "select tenant from notification_streams where tenant = any($1) order by tenant for update"
+# Under the streams' locks: whoever wrote one of these events before has committed, and is seen.
+ADD = """
+with new as materialized (
+    select distinct on (d.event_id) d.*
+    from unnest($1::uuid[], $2::text[], $3::text[], $4::notification_kind[], $5::text[], $6::text[], $7::text[],
+        $8::uuid[], $9::text[])
+        with ordinality as d(id, event_id, tenant, kind, title, body, owner, task_id, traceparent, place)
+    where not exists (select from notifications as n where n.event_id = d.event_id)
+    order by d.event_id, d.place
+), added as (
+    insert into notifications
+        (tenant, seq, id, event_id, kind, title, body, owner, task_id, traceparent)
+    select new.tenant, s.last_seq + row_number() over (partition by new.tenant order by new.place),
+        new.id, new.event_id, new.kind, new.title, new.body, new.owner, new.task_id, new.traceparent
+    from new join notification_streams as s on s.tenant = new.tenant
+    returning tenant, seq
+), moved as (
+    update notification_streams as s set last_seq = a.last
+    from (select tenant, max(seq) as last from added group by tenant) as a
+    where s.tenant = a.tenant
+)
+select distinct tenant from added
+"""
+
+FIND = f"select {COLUMNS} from notifications where tenant = $1 and id = any($2)"  # notifications_id
+AFTER = f"""
+select {COLUMNS} from notifications where tenant = $1 and seq > $2 order by seq limit $3
+"""  # notifications_pkey
+LAST = "select last_seq from notification_streams where tenant = $1"
+OF_TASKS = f"""
+select n.* from unnest($2::uuid[]) as t(id)
+cross join lateral (
+    select {COLUMNS} from notifications
+    where task_id = t.id and tenant = $1 and seq > $4 order by seq limit $3
+) as n
+"""  # notifications_by_task
+UNREAD = """
+select count(*) from notifications
+where tenant = $1 and read_at is null and ($2::text is null or owner = $2)
+"""  # notifications_unread
+MARK_READ = """
+update notifications set read_at = now()
+where tenant = $1 and read_at is null
+    and ($2::uuid[] is null or id = any($2)) and ($3::bigint is null or seq <= $3)
+    and ($4::text is null or owner = $4)
+"""  # notifications_unread
+
+
+class PostgresNotifications:
+    """Implements domain.notifications.ports.Notifications."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, drafts: Sequence[Draft]) -> frozenset[str]:
+        tenants = sorted({draft.tenant for draft in drafts})
+        async with self._database.transaction("add_notifications") as connection:
+            await connection.execute(ENSURE_STREAMS, tenants)
+            await connection.execute(LOCK_STREAMS, tenants)
+            records = await connection.fetch(ADD, *_columns(drafts))
+        return frozenset(record["tenant"] for record in records)
+
+    async def find(self, tenant: str, ids: Sequence[UUID]) -> list[Notification | None]:
+        async with self._database.work("find_notifications") as connection:
+            records = await connection.fetch(FIND, tenant, list(ids))
+        found = {record["id"]: _notification(record) for record in records}
+        return [found.get(id) for id in ids]
+
+    async def page(
+        self,
+        tenant: str,
+        request: PageRequest[int],
+        *,
+        owner: str | None = None,
+        unread_only: bool = False,
+    ) -> Page[Notification]:
+        where = ["tenant = $1"]
+        arguments: list[str | int] = [tenant]
+        for condition, value in (
+            ("seq > ${}", request.after),
+            ("seq < ${}", request.before),
+            ("owner = ${}", owner),
+        ):
+            if value is not None:
+                arguments.append(value)
+                where.append(condition.format(len(arguments)))
+        if unread_only:
+            where.append("read_at is null")
+        direction = "desc" if request.backwards else "asc"
+        statement = f"""
+            select {COLUMNS} from notifications where {" and ".join(where)}
+            order by seq {direction} limit {request.size + 1}
+        """
+        async with self._database.work("list_notifications") as connection:
+            records = await connection.fetch(statement, *arguments)
+        more = len(records) > request.size
+        items = [_notification(record) for record in records[: request.size]]
+        if request.backwards:
+            items.reverse()
+            return Page(items=tuple(items), has_next=request.before is not None, has_previous=more)
+        return Page(items=tuple(items), has_next=more, has_previous=request.after is not None)
+
+    async def of_tasks(
+        self, tenant: str, task_ids: Sequence[UUID], first: int, after: int = 0
+    ) -> list[list[Notification]]:
+        async with self._database.work("notifications_of_tasks") as connection:
+            records = await connection.fetch(OF_TASKS, tenant, list(task_ids), first, after)
+        found: dict[UUID, list[Notification]] = {}
+        for record in records:
+            found.setdefault(record["task_id"], []).append(_notification(record))
+        return [found.get(id, []) for id in task_ids]
+
+    async def after(self, tenant: str, seq: int, limit: int) -> list[Notification]:
+        async with self._database.work("notifications_after") as connection:
+            records = await connection.fetch(AFTER, tenant, seq, limit)
+        return [_notification(record) for record in records]
+
+    async def last_seq(self, tenant: str) -> int:
+        async with self._database.work("last_notification") as connection:
+            last: int | None = await connection.fetchval(LAST, tenant)
+        return last or 0
+
+    async def unread_count(self, tenant: str, owner: str | None = None) -> int:
+        async with self._database.work("unread_notifications") as connection:
+            count: int = await connection.fetchval(UNREAD, tenant, owner)
+        return count
+
+    async def mark_read(
+        self,
+        tenant: str,
+        *,
+        ids: Sequence[UUID] | None = None,
+        up_to: int | None = None,
+        owner: str | None = None,
+    ) -> int:
+        async with self._database.work("mark_notifications_read") as connection:
+            status = await connection.execute(
+                MARK_READ, tenant, None if ids is None else list(ids), up_to, owner
+            )
+        return int(status.removeprefix("UPDATE "))
+
+
+def _columns(drafts: Sequence[Draft]) -> list[list[object]]:
+    rows = [
+        (
+            draft.id,
+            draft.event_id,
+            draft.tenant,
+            draft.kind.value,
+            draft.title,
+            draft.body,
+            draft.owner,
+            draft.task_id,
+            draft.traceparent,
+        )
+        for draft in drafts
+    ]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _notification(record: asyncpg.Record) -> Notification:
+    return Notification(
+        id=record["id"],
+        tenant=record["tenant"],
+        seq=record["seq"],
+        kind=NotificationKind(record["kind"]),
+        title=record["title"],
+        body=record["body"],
+        owner=record["owner"],
+        task_id=record["task_id"],
+        created_at=record["created_at"],
+        read_at=record["read_at"],
+        traceparent=record["traceparent"],
+    )

@@ -1,0 +1,91 @@
+"""The outbox: each partition is led over one connection, which holds its advisory lock."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from domain.contracts.tasks import TaskChangedV1
+from domain.errors import Unavailable
+from domain.live.outbox import Pending
+from infra.postgres.database import CONNECTION_SETTINGS, OUTAGES, Connection, Database
+
+PARTITIONS = 8
+"""As the function outbox_partition has it."""
+
+# The first half of the lock's key: which of our locks it is.
+LOCK_SPACE = 0x0CA211
+
+ACQUIRE = "select p from unnest($1::int[]) as p where pg_try_advisory_lock($2, p)"
+OLDEST = "select seq, event from outbox where partition = any($1) order by seq limit $2"  # outbox_pkey
+REMOVE = "delete from outbox where seq = any($1)"
+DEPTH = """
+select count(*) as depth, coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as age
+from (select created_at from outbox order by seq limit 100000) as waiting
+"""
+
+
+class PostgresOutbox:
+    """Implements domain.live.outbox.Outbox."""
+
+    def __init__(self, url: str, database: Database, limit: float) -> None:
+        self._url = url
+        self._database = database
+        self._limit = limit
+
+    @asynccontextmanager
+    async def lead(self) -> AsyncIterator[PostgresOutboxLead]:
+        try:
+            connection = await asyncpg.connect(
+                self._url, timeout=self._limit, command_timeout=self._limit, server_settings=CONNECTION_SETTINGS
+            )
+        except (*OUTAGES, TimeoutError) as fault:
+            raise Unavailable("PostgreSQL") from fault
+        try:
+            yield PostgresOutboxLead(connection)
+        finally:
+            try:
+                await connection.close(timeout=self._limit)
+            except (*OUTAGES, TimeoutError, asyncio.CancelledError):
+                connection.terminate()
+
+    async def depth(self) -> tuple[int, float]:
+        async with self._database.work("outbox_depth") as connection:
+            record = await connection.fetchrow(DEPTH)
+        assert record is not None, "the statement always answers"
+        return record["depth"], record["age"]
+
+
+class PostgresOutboxLead:
+    """Implements domain.live.outbox.OutboxLead."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._owned: set[int] = set()
+
+    async def acquire(self) -> int:
+        # A session that takes a lock twice has it twice: only those not owned are asked for.
+        wanted = [partition for partition in range(PARTITIONS) if partition not in self._owned]
+        taken = await self._fetch(ACQUIRE, wanted, LOCK_SPACE) if wanted else []
+        self._owned.update(record["p"] for record in taken)
+        return len(self._owned)
+
+    async def oldest(self, limit: int) -> list[Pending]:
+        records = await self._fetch(OLDEST, sorted(self._owned), limit)
+        return [
+            Pending(record["seq"], TaskChangedV1.from_wire(json.loads(record["event"]))) for record in records
+        ]
+
+    async def remove(self, seqs: Sequence[int]) -> None:
+        await self._fetch(REMOVE, list(seqs))
+
+    async def _fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:  # noqa: ANN401  as bound
+        try:
+            return await self._connection.fetch(statement, *arguments)
+        except (*OUTAGES, TimeoutError) as fault:
+            raise Unavailable("PostgreSQL") from fault

@@ -1,0 +1,205 @@
+"""The tables, as SQLModel rows. Migrations make them; a test holds that both say the same."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Enum,
+    Identity,
+    Index,
+    Interval,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, REAL, TIMESTAMP, TSVECTOR
+from sqlmodel import Field, SQLModel
+
+from domain.attempts.model import AttemptState
+from domain.notifications.model import NotificationKind
+from domain.tasks.states import TaskState
+
+INSTANT = TIMESTAMP(timezone=True)
+TASK_STATE = Enum(TaskState, name="task_state")
+ATTEMPT_STATE = Enum(AttemptState, name="attempt_state")
+NOTIFICATION_KIND = Enum(NotificationKind, name="notification_kind")
+
+
+def _now() -> Any:  # noqa: ANN401  what SQLAlchemy takes for a server default
+    return {"server_default": text("now()")}
+
+
+class TaskRow(SQLModel, table=True):
+    __tablename__ = "tasks"
+    __table_args__ = (
+        Index(
+            "tasks_claimable",
+            "priority",
+            "scheduled_at",
+            "id",
+            postgresql_where=text("state in ('SCHEDULED', 'RETRYING')"),
+        ),
+        Index("tasks_queued", "queued_at", postgresql_where=text("state = 'QUEUED'")),
+        Index("tasks_running", "worker_id", postgresql_where=text("state = 'RUNNING'")),
+        Index("tasks_key", "tenant", "key", unique=True, postgresql_where=text("key is not null")),
+        Index("tasks_by_due", "tenant", "scheduled_at", "id"),
+        Index("tasks_by_creation", "tenant", "created_at", "id"),
+        Index("tasks_by_update", "tenant", "updated_at", "id"),
+        Index(
+            "tasks_by_owner",
+            "tenant",
+            "owner",
+            "scheduled_at",
+            "id",
+            postgresql_where=text("owner is not null"),
+        ),
+        {"postgresql_with": {"fillfactor": "80"}},
+    )
+
+    id: UUID = Field(primary_key=True)
+    tenant: str = Field(sa_type=Text)
+    title: str = Field(sa_type=Text)
+    description: str | None = Field(default=None, sa_type=Text)
+    state: TaskState = Field(sa_column=Column(TASK_STATE, nullable=False, server_default="SCHEDULED"))
+    scheduled_at: datetime = Field(sa_type=INSTANT)
+    action: dict[str, Any] = Field(sa_type=JSONB)
+    queue: str = Field(sa_type=Text)
+    priority: int = Field(sa_type=SmallInteger)
+    key: str | None = Field(default=None, sa_type=Text)
+    owner: str | None = Field(default=None, sa_type=Text)
+    labels: list[list[str]] = Field(sa_type=JSONB)
+    concurrency_key: str | None = Field(default=None, sa_type=Text)
+    timeout: timedelta = Field(sa_type=Interval)
+    max_attempts: int = Field(sa_type=SmallInteger)
+    backoff: str = Field(sa_type=Text)
+    backoff_base: timedelta = Field(sa_type=Interval)
+    backoff_cap: timedelta = Field(sa_type=Interval)
+    attempt: int = Field(sa_column_kwargs={"server_default": "0"})
+    uncounted_attempts: int = Field(sa_column_kwargs={"server_default": "0"})
+    losses: int = Field(sa_type=SmallInteger, sa_column_kwargs={"server_default": "0"})
+    fence: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    version: int = Field(sa_column_kwargs={"server_default": "1"})
+    created_at: datetime = Field(sa_type=INSTANT, sa_column_kwargs=_now())
+    updated_at: datetime = Field(sa_type=INSTANT, sa_column_kwargs=_now())
+    queued_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    started_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    finished_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    cancel_requested_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    worker_id: UUID | None = None
+    result: Any = Field(default=None, sa_column=Column(JSONB))
+    error_type: str | None = Field(default=None, sa_type=Text)
+    error_message: str | None = Field(default=None, sa_type=Text)
+    error_attempt: int | None = None
+    traceparent: str = Field(sa_type=Text)
+    fingerprint: bytes = Field(sa_type=LargeBinary)
+
+
+class TaskLabelRow(SQLModel, table=True):
+    """The labels of a task once more, indexed: only labelled tasks pay for it."""
+
+    __tablename__ = "task_labels"
+
+    tenant: str = Field(sa_type=Text, primary_key=True)
+    name: str = Field(sa_type=Text, primary_key=True)
+    value: str = Field(sa_type=Text, primary_key=True)
+    task_id: UUID = Field(primary_key=True, foreign_key="tasks.id", ondelete="CASCADE", index=True)
+
+
+class TaskWordsRow(SQLModel, table=True):
+    """The words of a task's title and description, for search by prefix."""
+
+    __tablename__ = "task_words"
+    __table_args__ = (Index("task_words_words", "words", postgresql_using="gin"),)
+
+    task_id: UUID = Field(primary_key=True, foreign_key="tasks.id", ondelete="CASCADE")
+    tenant: str = Field(sa_type=Text)
+    words: Any = Field(sa_column=Column(TSVECTOR, nullable=False))
+
+
+class TaskProgressRow(SQLModel, table=True):
+    """What the latest attempt reported: off the task's row, which is costly to write."""
+
+    __tablename__ = "task_progress"
+
+    task_id: UUID = Field(primary_key=True, foreign_key="tasks.id", ondelete="CASCADE")
+    fence: int = Field(sa_type=BigInteger)
+    fraction: float = Field(sa_type=REAL)
+    message: str | None = Field(default=None, sa_type=Text)
+    at: datetime = Field(sa_type=INSTANT)
+
+
+class AttemptRow(SQLModel, table=True):
+    """An attempt that ended. One that runs is told by its task's row alone."""
+
+    __tablename__ = "attempts"
+
+    task_id: UUID = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    tenant: str = Field(sa_type=Text)
+    state: AttemptState = Field(sa_column=Column(ATTEMPT_STATE, nullable=False))
+    due_at: datetime = Field(sa_type=INSTANT)
+    started_at: datetime = Field(sa_type=INSTANT)
+    finished_at: datetime = Field(sa_type=INSTANT)
+    worker: str = Field(sa_type=Text)
+    error_type: str | None = Field(default=None, sa_type=Text)
+    error_message: str | None = Field(default=None, sa_type=Text)
+
+
+class WorkerRow(SQLModel, table=True):
+    __tablename__ = "workers"
+    __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
+
+    id: UUID = Field(primary_key=True)
+    name: str = Field(sa_type=Text)
+    slots: int
+    lease_until: datetime = Field(sa_type=INSTANT)
+    draining: bool = Field(sa_column_kwargs={"server_default": text("false")})
+    started_at: datetime = Field(sa_type=INSTANT, sa_column_kwargs=_now())
+
+
+class OutboxRow(SQLModel, table=True):
+    __tablename__ = "outbox"
+
+    seq: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+    partition: int = Field(sa_type=SmallInteger)
+    event: dict[str, Any] = Field(sa_type=JSONB)
+    created_at: datetime = Field(sa_type=INSTANT, sa_column_kwargs=_now())
+
+
+class NotificationStreamRow(SQLModel, table=True):
+    """Each tenant's counter: it is locked while places are taken, so that commits are in their order."""
+
+    __tablename__ = "notification_streams"
+
+    tenant: str = Field(sa_type=Text, primary_key=True)
+    last_seq: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+
+
+class NotificationRow(SQLModel, table=True):
+    __tablename__ = "notifications"
+    __table_args__ = (
+        Index("notifications_event", "event_id", unique=True),
+        Index("notifications_id", "id", unique=True),
+        Index("notifications_by_task", "task_id", "seq"),
+        Index("notifications_by_owner", "tenant", "owner", "seq", postgresql_where=text("owner is not null")),
+        Index("notifications_unread", "tenant", "seq", postgresql_where=text("read_at is null")),
+    )
+
+    tenant: str = Field(sa_type=Text, primary_key=True)
+    seq: int = Field(sa_type=BigInteger, primary_key=True)
+    id: UUID
+    event_id: str = Field(sa_type=Text)
+    kind: NotificationKind = Field(sa_column=Column(NOTIFICATION_KIND, nullable=False))
+    title: str = Field(sa_type=Text)
+    body: str | None = Field(default=None, sa_type=Text)
+    owner: str | None = Field(default=None, sa_type=Text)
+    task_id: UUID | None = None
+    created_at: datetime = Field(sa_type=INSTANT, sa_column_kwargs=_now())
+    read_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    traceparent: str = Field(sa_type=Text)

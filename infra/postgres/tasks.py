@@ -1,0 +1,337 @@
+"""Tasks in PostgreSQL: their row, its mapping, and every write together with its event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from domain.attempts.retry import Backoff, RetryPolicy
+from domain.contracts.tasks import TaskEventKind
+from domain.errors import Conflict, NotFound, StaleVersion, Unavailable
+from domain.paging import Page, PageRequest
+from domain.tasks.listing import TaskFilter, TaskOrder, TaskPlace
+from domain.tasks.model import Task, TaskError
+from domain.tasks.ports import Added, Change
+from domain.tasks.states import TaskState
+from infra.postgres.actions import action_from_json, action_to_json
+from infra.postgres.database import Connection, Database
+from infra.postgres.task_listing import ORDERS, conditions, page_clause
+
+COLUMNS = """id, tenant, title, description, state, scheduled_at, action, queue, priority, key, owner, labels,
+    concurrency_key, timeout, max_attempts, backoff, backoff_base, backoff_cap, attempt, uncounted_attempts,
+    fence, version, created_at, updated_at, started_at, finished_at, cancel_requested_at, worker_id, result,
+    error_type, error_message, error_attempt, traceparent, fingerprint"""
+
+# A null instant means "now", and only the database's clock says when that is.
+ADD = """
+with added as (
+    insert into tasks as t (id, tenant, title, description, scheduled_at, action, queue, priority, key, owner,
+        labels, concurrency_key, timeout, max_attempts, backoff, backoff_base, backoff_cap, traceparent,
+        fingerprint, created_at, updated_at)
+    select n.id, n.tenant, n.title, n.description, coalesce(n.scheduled_at, now()), n.action::jsonb, n.queue,
+        n.priority, n.key, n.owner, n.labels::jsonb, n.concurrency_key, n.timeout, n.max_attempts, n.backoff,
+        n.backoff_base, n.backoff_cap, n.traceparent, n.fingerprint, now(), now()
+    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
+        $8::smallint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::interval[], $14::smallint[],
+        $15::text[], $16::interval[], $17::interval[], $18::text[], $19::bytea[])
+        as n(id, tenant, title, description, scheduled_at, action, queue, priority, key, owner, labels,
+            concurrency_key, timeout, max_attempts, backoff, backoff_base, backoff_cap, traceparent,
+            fingerprint)
+    on conflict (tenant, key) where key is not null do nothing
+    returning t as task
+), labelled as (
+    insert into task_labels (tenant, name, value, task_id)
+    select (task).tenant, label->>0, label->>1, (task).id
+    from added, jsonb_array_elements((task).labels) as label
+), searchable as (
+    insert into task_words (task_id, tenant, words)
+    select (task).id, (task).tenant, task_words((task).title, (task).description) from added
+), told as (
+    insert into outbox (partition, event)
+    select outbox_partition((task).id), task_changed_v1(task, 'CREATED') from added
+)
+select (task).id, (task).created_at, (task).scheduled_at from added
+"""
+
+FIND = f"select {COLUMNS} from tasks where tenant = $1 and id = any($2)"  # tasks_pkey
+FIND_BY_KEY = f"select {COLUMNS} from tasks where tenant = $1 and key = $2"  # tasks_key
+LOCK = f"select {COLUMNS}, now() as now from tasks where tenant = $1 and id = $2 for update"
+
+CHANGE = """
+with changed as (
+    update tasks as t
+    set title = $2, description = $3, state = $4::task_state, scheduled_at = $5, action = $6::jsonb, queue = $7,
+        priority = $8, owner = $9, labels = $10::jsonb, uncounted_attempts = $11::int, started_at = $12,
+        finished_at = $13, cancel_requested_at = $14, result = $15::jsonb, error_type = $16,
+        error_message = $17, error_attempt = $18, queued_at = case when $4::task_state = 'QUEUED' then t.queued_at end,
+        losses = case when $11::int > t.uncounted_attempts then 0 else t.losses end,
+        version = t.version + 1, updated_at = now()
+    where t.id = $1
+    returning t as task
+), told as (
+    insert into outbox (partition, event)
+    select outbox_partition((task).id), task_changed_v1(task, $19) from changed
+)
+select (task).* from changed
+"""
+RELABEL = """
+with gone as (delete from task_labels where task_id = $1)
+insert into task_labels (tenant, name, value, task_id)
+select $2, label->>0, label->>1, $1 from jsonb_array_elements($3::jsonb) as label
+"""
+REWORD = "update task_words set words = task_words($2, $3) where task_id = $1"
+
+DELETE = """
+with gone as (delete from tasks as t where t.id = $1 returning t as task),
+attempts as (delete from attempts where task_id = $1),
+told as (
+    insert into outbox (partition, event)
+    select outbox_partition((task).id),
+        task_changed_v1(task, 'DELETED') || jsonb_build_object('version', (task).version + 1, 'at', now())
+    from gone
+)
+select 1 from gone
+"""
+
+
+class PostgresTasks:
+    """Implements domain.tasks.ports.Tasks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, tasks: Sequence[Task]) -> list[Added]:
+        for _ in range(3):
+            async with self._writing(tasks) as connection:
+                added = await _add(connection, tasks)
+            if added is not None:
+                return added
+        raise Unavailable("PostgreSQL")  # the tasks of our keys are deleted faster than we can read them
+
+    def _writing(self, tasks: Sequence[Task]) -> AbstractAsyncContextManager[Connection]:
+        """One statement is a transaction of its own; only a batch that may meet a key needs to be undone."""
+        if len(tasks) > 1 and any(task.key is not None for task in tasks):
+            return self._database.transaction("add_tasks")
+        return self._database.work("add_tasks")
+
+    async def find(self, tenant: str, ids: Sequence[UUID]) -> list[Task | None]:
+        async with self._database.work("find_tasks") as connection:
+            records = await connection.fetch(FIND, tenant, list(ids))
+        found = {record["id"]: task_from(record) for record in records}
+        return [found.get(id) for id in ids]
+
+    async def find_by_key(self, tenant: str, key: str) -> Task | None:
+        async with self._database.work("find_task_by_key") as connection:
+            record = await connection.fetchrow(FIND_BY_KEY, tenant, key)
+        return task_from(record) if record else None
+
+    async def page(
+        self, tenant: str, wanted: TaskFilter, order: TaskOrder, request: PageRequest[TaskPlace]
+    ) -> Page[Task]:
+        where, arguments = conditions(tenant, wanted)
+        where, tail = page_clause(where, arguments, ORDERS[order], request)
+        async with self._database.work("list_tasks") as connection:
+            records = await connection.fetch(
+                f"select {COLUMNS} from tasks where {' and '.join(where)} {tail}",
+                *arguments,
+            )
+        more = len(records) > request.size
+        tasks = [task_from(record) for record in records[: request.size]]
+        if request.backwards:
+            tasks.reverse()
+            return Page(items=tuple(tasks), has_next=request.before is not None, has_previous=more)
+        return Page(items=tuple(tasks), has_next=more, has_previous=request.after is not None)
+
+    async def count(self, tenant: str, wanted: TaskFilter, limit: int) -> int | None:
+        where, arguments = conditions(tenant, wanted)
+        async with self._database.work("count_tasks") as connection:
+            count: int = await connection.fetchval(
+                f"select count(*) from (select from tasks where {' and '.join(where)} limit {limit + 1}) as t",
+                *arguments,
+            )
+        return count if count <= limit else None
+
+    async def change(
+        self,
+        tenant: str,
+        id: UUID,
+        change: Change,
+        kind: TaskEventKind,
+        *,
+        version: int | None = None,
+        owner: str | None = None,
+    ) -> Task:
+        async with self._database.transaction("change_task") as connection:
+            record = await _locked(connection, tenant, id, version, owner)
+            before = task_from(record)
+            after = change(before, record["now"])
+            if after == before:
+                return before
+            if after.state is TaskState.CANCELLED and before.state is not TaskState.CANCELLED:
+                kind = TaskEventKind.CANCELLED
+            stored = await _store(connection, after, kind)
+            await _index(connection, before, after)
+        return stored
+
+    async def delete(
+        self, tenant: str, id: UUID, *, version: int | None = None, owner: str | None = None
+    ) -> None:
+        async with self._database.transaction("delete_task") as connection:
+            record = await _locked(connection, tenant, id, version, owner)
+            task_from(record).deletable()
+            await connection.execute(DELETE, id)
+
+
+async def _add(connection: Connection, tasks: Sequence[Task]) -> list[Added] | None:
+    """None when a task that held one of our keys was gone when we looked for it."""
+    records = await connection.fetch(ADD, *_columns(tasks))
+    stored = {record["id"]: record for record in records}
+    added: list[Added] = []
+    for index, task in enumerate(tasks):
+        if record := stored.get(task.id):
+            created_at, due = record["created_at"], record["scheduled_at"]
+            added.append(
+                Added(
+                    replace(task, created_at=created_at, updated_at=created_at, scheduled_at=due), created=True
+                )
+            )
+            continue
+        existing = await connection.fetchrow(FIND_BY_KEY, task.tenant, task.key)
+        if existing is None:
+            return None
+        if existing["fingerprint"] != task.fingerprint:
+            raise Conflict(
+                f"The key already names task {existing['id']}, which is not the same.", (str(index), "key")
+            )
+        added.append(Added(task_from(existing), created=False))
+    return added
+
+
+def _columns(tasks: Sequence[Task]) -> list[list[Any]]:
+    rows = [
+        (
+            task.id,
+            task.tenant,
+            task.title,
+            task.description,
+            task.scheduled_at if task.scheduled_at != task.created_at else None,
+            action_to_json(task.action),
+            task.queue,
+            task.priority,
+            task.key,
+            task.owner,
+            json.dumps(task.labels),
+            task.concurrency_key,
+            task.timeout,
+            task.retry.max_attempts,
+            task.retry.backoff.value,
+            task.retry.base,
+            task.retry.cap,
+            task.traceparent,
+            task.fingerprint,
+        )
+        for task in tasks
+    ]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+async def _locked(
+    connection: Connection, tenant: str, id: UUID, version: int | None, owner: str | None
+) -> asyncpg.Record:
+    record = await connection.fetchrow(LOCK, tenant, id)
+    if record is None or (owner is not None and record["owner"] != owner):
+        raise NotFound("There is no such task.")
+    if version is not None and record["version"] != version:
+        raise StaleVersion(f"The task is at version {record['version']}: read it again.", ("input", "version"))
+    return record
+
+
+async def _store(connection: Connection, task: Task, kind: TaskEventKind) -> Task:
+    error = task.error
+    record = await connection.fetchrow(
+        CHANGE,
+        task.id,
+        task.title,
+        task.description,
+        task.state.value,
+        task.scheduled_at,
+        action_to_json(task.action),
+        task.queue,
+        task.priority,
+        task.owner,
+        json.dumps(task.labels),
+        task.uncounted_attempts,
+        task.started_at,
+        task.finished_at,
+        task.cancel_requested_at,
+        None if task.result is None else json.dumps(task.result),
+        error.type if error else None,
+        error.message if error else None,
+        error.attempt if error else None,
+        kind.value,
+    )
+    assert record is not None, "the row is locked"
+    return task_from(record)
+
+
+async def _index(connection: Connection, before: Task, after: Task) -> None:
+    """Labels and words have tables of their own, so that a change of state does not touch their indexes."""
+    if after.labels != before.labels:
+        await connection.execute(RELABEL, after.id, after.tenant, json.dumps(after.labels))
+    if (after.title, after.description) != (before.title, before.description):
+        await connection.execute(REWORD, after.id, after.title, after.description)
+
+
+def task_from(record: asyncpg.Record) -> Task:
+    """The task a row of COLUMNS is."""
+    error = None
+    if record["error_type"] is not None:
+        error = TaskError(
+            type=record["error_type"], message=record["error_message"], attempt=record["error_attempt"]
+        )
+    return Task(
+        id=record["id"],
+        tenant=record["tenant"],
+        title=record["title"],
+        description=record["description"],
+        state=TaskState(record["state"]),
+        scheduled_at=record["scheduled_at"],
+        action=action_from_json(record["action"]),
+        queue=record["queue"],
+        priority=record["priority"],
+        key=record["key"],
+        owner=record["owner"],
+        labels=tuple((name, value) for name, value in json.loads(record["labels"])),
+        concurrency_key=record["concurrency_key"],
+        timeout=record["timeout"],
+        retry=retry_from(record),
+        attempt=record["attempt"],
+        uncounted_attempts=record["uncounted_attempts"],
+        fence=record["fence"],
+        version=record["version"],
+        created_at=record["created_at"],
+        updated_at=record["updated_at"],
+        started_at=record["started_at"],
+        finished_at=record["finished_at"],
+        cancel_requested_at=record["cancel_requested_at"],
+        worker=record["worker_id"],
+        result=None if record["result"] is None else json.loads(record["result"]),
+        error=error,
+        traceparent=record["traceparent"],
+        fingerprint=record["fingerprint"],
+    )
+
+
+def retry_from(record: asyncpg.Record) -> RetryPolicy:
+    return RetryPolicy(
+        max_attempts=record["max_attempts"],
+        backoff=Backoff(record["backoff"]),
+        base=record["backoff_base"],
+        cap=record["backoff_cap"],
+    )
