@@ -1,0 +1,103 @@
+"""What every test may ask for: a database, a namespace, servers, and the reason when one is not there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from infra.postgres.migrate import migrate
+from tests.support.services import (
+    POSTGRES,
+    RABBIT,
+    REDIS,
+    REQUIRED,
+    Service,
+    database_name,
+    fresh_database,
+    fresh_namespace,
+    open_postgres,
+)
+from tests.support.storage import Storage, open_storage
+
+NOT_RUN = pytest.StashKey[Counter[str]]()
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"use_uvloop": True}  # as every process of ours
+
+
+@pytest.fixture(scope="session")
+async def postgres_server(pytestconfig: pytest.Config) -> AsyncIterator[str]:
+    """The URL of a PostgreSQL server on which databases may be made."""
+    if REQUIRED:
+        demand(POSTGRES, pytestconfig)
+    async with open_postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def migrated(postgres_server: str) -> AsyncIterator[str]:
+    """The name of a database with our tables, to copy."""
+    async with fresh_database(postgres_server, fill=migrate) as url:
+        yield database_name(url)
+
+
+@pytest.fixture
+async def database_url(postgres_server: str, migrated: str) -> AsyncIterator[str]:
+    """A migrated database of the test's own."""
+    async with fresh_database(postgres_server, migrated) as url:
+        yield url
+
+
+@pytest.fixture
+async def storage(database_url: str) -> AsyncIterator[Storage]:
+    """Every repository, on a migrated database of the test's own."""
+    async with open_storage(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def redis_url(pytestconfig: pytest.Config) -> str:
+    return demand(REDIS, pytestconfig)
+
+
+@pytest.fixture
+def amqp_url(pytestconfig: pytest.Config) -> str:
+    return demand(RABBIT, pytestconfig)
+
+
+@pytest.fixture
+async def namespace(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """A prefix of the test's own for keys, queues and exchanges; they are removed from the servers it uses."""
+    used = {
+        service: service.url
+        for service, fixture in ((REDIS, "redis_url"), (RABBIT, "amqp_url"))
+        if fixture in request.fixturenames or request.node.get_closest_marker(service.marker)
+    }
+    async with fresh_namespace(redis_url=used.get(REDIS), amqp_url=used.get(RABBIT)) as name:
+        yield name
+
+
+def demand(service: Service, config: pytest.Config) -> str:
+    """Its URL. Where it does not answer the test is not run, or fails if services are required."""
+    if service.missing is None:
+        return service.url
+    if REQUIRED:
+        pytest.fail(service.missing, pytrace=False)
+    config.stash.setdefault(NOT_RUN, Counter())[service.missing] += 1
+    pytest.skip(service.missing)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for service in (REDIS, RABBIT):
+        if item.get_closest_marker(service.marker):
+            demand(service, item.config)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for reason, count in config.stash.get(NOT_RUN, Counter()).items():
+        terminalreporter.write_line(f"{count} not run: {reason}", yellow=True)

@@ -1,0 +1,103 @@
+"""What a tenant's stream of notifications promises."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from domain.notifications.model import Draft, NotificationKind
+from domain.paging import PageRequest
+from tests.support.storage import TRACEPARENT, Storage, ids
+
+pytestmark = pytest.mark.postgres
+
+
+def a_draft(**changes: Any) -> Draft:
+    id = ids.next()
+    fields = {
+        "id": id,
+        "event_id": f"{id}:1",
+        "tenant": "acme",
+        "kind": NotificationKind.TASK_DUE,
+        "title": "Water the plants",
+        "body": None,
+        "owner": None,
+        "task_id": ids.next(),
+        "traceparent": TRACEPARENT,
+    }
+    return Draft(**(fields | changes))
+
+
+async def seqs(storage: Storage, tenant: str = "acme") -> list[int]:
+    return [one.seq for one in await storage.notifications.after(tenant, 0, 10_000)]
+
+
+async def test_places_have_no_gaps_whoever_writes_at_once(storage: Storage) -> None:
+    batches = [[a_draft() for _ in range(7)] + [a_draft(tenant="other")] for _ in range(12)]
+    told = await asyncio.gather(*(storage.notifications.add(batch) for batch in batches))
+    assert all(tenants == {"acme", "other"} for tenants in told)
+    assert await seqs(storage) == list(range(1, 85))
+    assert await seqs(storage, "other") == list(range(1, 13))
+    assert await storage.notifications.last_seq("acme") == 84
+
+
+async def test_an_event_delivered_again_is_told_once(storage: Storage) -> None:
+    batch = [a_draft(), a_draft()]
+    await asyncio.gather(*(storage.notifications.add([*batch, *batch]) for _ in range(6)))
+    assert await storage.notifications.add(batch) == frozenset()
+    assert await seqs(storage) == [1, 2]
+
+
+async def test_a_reader_never_sees_a_place_before_the_one_below_it(storage: Storage) -> None:
+    """Commit order is cursor order: what a reader has passed never fills up later."""
+    writing = asyncio.gather(*(storage.notifications.add([a_draft()]) for _ in range(60)))
+    last = 0
+    while not writing.done() or last < 60:
+        for one in await storage.notifications.after("acme", last, 1000):
+            assert one.seq == last + 1
+            last = one.seq
+    await writing
+
+
+async def test_one_owners_stream_is_the_same_stream_filtered(storage: Storage) -> None:
+    await storage.notifications.add([a_draft(owner="ann"), a_draft(owner="bob"), a_draft(owner="ann")])
+    page = await storage.notifications.page("acme", PageRequest(), owner="ann")
+    assert [one.seq for one in page.items] == [1, 3]
+    assert await storage.notifications.unread_count("acme", "ann") == 2
+
+
+async def test_pages_go_both_ways(storage: Storage) -> None:
+    await storage.notifications.add([a_draft() for _ in range(5)])
+    first = await storage.notifications.page("acme", PageRequest(size=2))
+    assert ([one.seq for one in first.items], first.has_next, first.has_previous) == ([1, 2], True, False)
+    after = await storage.notifications.page("acme", PageRequest(size=3, after=2))
+    assert ([one.seq for one in after.items], after.has_next, after.has_previous) == ([3, 4, 5], False, True)
+    last = await storage.notifications.page("acme", PageRequest(size=2, backwards=True))
+    assert ([one.seq for one in last.items], last.has_next, last.has_previous) == ([4, 5], False, True)
+
+
+async def test_notifications_are_marked_read_once(storage: Storage) -> None:
+    drafts = [a_draft(owner="ann"), a_draft(owner="bob"), a_draft()]
+    await storage.notifications.add(drafts)
+    store = storage.notifications
+    assert await store.mark_read("other", up_to=3) == 0
+    assert await store.mark_read("acme", ids=[drafts[0].id, drafts[1].id], owner="ann") == 1
+    assert await store.mark_read("acme", up_to=2) == 1
+    assert await store.mark_read("acme", up_to=2) == 0
+    assert await store.unread_count("acme") == 1
+    page = await store.page("acme", PageRequest(), unread_only=True)
+    assert [one.seq for one in page.items] == [3]
+
+
+async def test_notifications_are_found_by_id_and_by_task_for_their_tenant_alone(storage: Storage) -> None:
+    draft = a_draft()
+    await storage.notifications.add([draft, a_draft(task_id=draft.task_id), a_draft()])
+    assert draft.task_id is not None
+    ((first, second), none) = await storage.notifications.of_tasks("acme", [draft.task_id, ids.next()], 10)
+    assert (first.seq, second.seq, none) == (1, 2, [])
+    assert [one.seq for one in (await storage.notifications.of_tasks("acme", [draft.task_id], 10, 1))[0]] == [2]
+    assert await storage.notifications.of_tasks("other", [draft.task_id], 10) == [[]]
+    assert await storage.notifications.find("acme", [ids.next(), draft.id]) == [None, first]
+    assert await storage.notifications.find("other", [draft.id]) == [None]

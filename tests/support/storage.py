@@ -1,0 +1,127 @@
+"""Every repository on one database, and tasks to put there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from prometheus_client import CollectorRegistry
+
+from domain.actions.model import Notify
+from domain.attempts.model import Started
+from domain.attempts.retry import RetryPolicy
+from domain.tasks.model import Task
+from infra.cache import TaskVersion
+from infra.postgres.attempts import PostgresAttempts
+from infra.postgres.database import Database, open_database
+from infra.postgres.due_tasks import PostgresDueTasks
+from infra.postgres.notifications import PostgresNotifications
+from infra.postgres.outbox import PostgresOutbox
+from infra.postgres.rescue import PostgresRescue
+from infra.postgres.tasks import PostgresTasks
+from infra.postgres.workers import PostgresWorkers
+from infra.system import SystemClock, TimeOrderedIds
+
+LEASE = timedelta(seconds=30)
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+ids = TimeOrderedIds()
+clock = SystemClock()
+
+
+def a_task(**changes: Any) -> Task:
+    """A reminder due at once, of the tenant `acme`."""
+    now = clock.now()
+    task = Task(
+        id=ids.next(),
+        tenant="acme",
+        title="Water the plants",
+        scheduled_at=now,
+        action=Notify(body="The ferns too"),
+        timeout=timedelta(seconds=60),
+        retry=RetryPolicy(),
+        created_at=now,
+        updated_at=now,
+        traceparent=TRACEPARENT,
+        fingerprint=b"one",
+    )
+    return replace(task, **changes)
+
+
+def due_in(seconds: float, **changes: Any) -> Task:
+    return a_task(scheduled_at=clock.now() + timedelta(seconds=seconds), **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    url: str
+    database: Database
+    tasks: PostgresTasks
+    due_tasks: PostgresDueTasks
+    attempts: PostgresAttempts
+    workers: PostgresWorkers
+    rescue: PostgresRescue
+    outbox: PostgresOutbox
+    notifications: PostgresNotifications
+    changed: list[TaskVersion]
+    """What the engine's writes told of."""
+
+    async def added(self, *tasks: Task) -> list[UUID]:
+        return [added.task.id for added in await self.tasks.add(tasks)]
+
+    async def a_worker(self, *, slots: int = 10, lease: timedelta = LEASE) -> UUID:
+        worker = ids.next()
+        await self.workers.enter(worker, f"worker-{worker}", slots, lease)
+        return worker
+
+    async def started(self, worker: UUID, *tasks: Task) -> list[Started]:
+        """Added, claimed and started, in the order given."""
+        added = await self.added(*tasks)
+        await self.due_tasks.claim(len(tasks))
+        started = {one.task_id: one for one in await self.attempts.start(worker, added)}
+        return [started[id] for id in added]
+
+    async def task(self, id: UUID, tenant: str = "acme") -> Task:
+        (task,) = await self.tasks.find(tenant, [id])
+        assert task is not None
+        return task
+
+    async def event_kinds(self, id: UUID) -> list[str]:
+        """Of one task, as the outbox holds them."""
+        async with self.outbox.lead() as lead:
+            await lead.acquire()
+            return [one.event.kind.value for one in await lead.oldest(10_000) if one.event.task_id == id]
+
+    async def execute(self, statement: str, *arguments: Any) -> None:
+        """For what no repository offers: making a lease lapse, breaking a row."""
+        async with self.database.work("test") as connection:
+            await connection.execute(statement, *arguments)
+
+    async def lapse(self, worker: UUID) -> None:
+        await self.execute("update workers set lease_until = now() - interval '1 s' where id = $1", worker)
+
+
+@asynccontextmanager
+async def open_storage(url: str) -> AsyncIterator[Storage]:
+    told: list[TaskVersion] = []
+
+    async def changed(versions: Sequence[TaskVersion]) -> None:
+        told.extend(versions)
+
+    async with open_database(url, size=10, limit=5, registry=CollectorRegistry()) as database:
+        yield Storage(
+            url=url,
+            database=database,
+            tasks=PostgresTasks(database),
+            due_tasks=PostgresDueTasks(database, changed),
+            attempts=PostgresAttempts(database, changed),
+            workers=PostgresWorkers(database),
+            rescue=PostgresRescue(database, changed),
+            outbox=PostgresOutbox(url, database, 5),
+            notifications=PostgresNotifications(database),
+            changed=told,
+        )
