@@ -22,8 +22,8 @@ class Settings(BaseSettings):
     redis_url: RedisDsn | None = None
     amqp_url: AmqpDsn | None = None
     home: Path = Path(".carillon")
-    namespace: str = Field("carillon", pattern=r"^[a-z][a-z0-9_-]{0,39}$")
-    tenant: str = Field("default", min_length=1, max_length=64)
+    namespace: str = Field(default="carillon", pattern=r"^[a-z][a-z0-9_-]{0,39}$")
+    tenant: str = Field(default="default", min_length=1, max_length=64)
     environment: Literal["development", "production"] = "development"
 
     handlers: Annotated[tuple[str, ...] | None, NoDecode] = None
@@ -36,33 +36,33 @@ class Settings(BaseSettings):
     """Where a worker, scheduler, relay or notifier serves its metrics; the API has /metrics."""
 
     # PostgreSQL and Redis
-    database_pool: int = Field(10, ge=1, le=200)
-    database_timeout: float = Field(1.8, gt=0)
+    database_pool: int = Field(default=10, ge=1, le=200)
+    database_timeout: float = Field(default=1.8, gt=0)
     """How long one piece of work on PostgreSQL may take, connecting included."""
-    cache_ttl: float = Field(60, gt=0)
-    cache_timeout: float = Field(0.1, gt=0)
+    cache_ttl: float = Field(default=60, gt=0)
+    cache_timeout: float = Field(default=0.1, gt=0)
 
     # The engine
-    worker_slots: int = Field(100, ge=1, le=10_000)
-    worker_threads: int = Field(4, ge=1, le=64)
-    lease: float = Field(30, gt=0)
-    heartbeat: float = Field(10, gt=0)
-    lease_margin: float = Field(5, gt=0)
+    worker_slots: int = Field(default=100, ge=1, le=10_000)
+    worker_threads: int = Field(default=4, ge=1, le=64)
+    lease: float = Field(default=30, gt=0)
+    heartbeat: float = Field(default=10, gt=0)
+    lease_margin: float = Field(default=5, gt=0)
     """A worker stops its handlers this long before its lease ends."""
-    rescue_interval: float = Field(5, gt=0)
-    handover_timeout: float = Field(15, gt=0)
+    rescue_interval: float = Field(default=5, gt=0)
+    handover_timeout: float = Field(default=15, gt=0)
     """A task handed over and not started for this long is handed over again."""
-    cancel_grace: float = Field(30, gt=0)
-    stop_grace: float = Field(10, ge=0)
-    poll_interval: float = Field(1, gt=0)
-    claim_batch: int = Field(500, ge=1, le=5_000)
-    relay_batch: int = Field(500, ge=1, le=5_000)
-    notifier_batch: int = Field(200, ge=1, le=5_000)
-    flush_interval: float = Field(0.004, ge=0)
+    cancel_grace: float = Field(default=30, gt=0)
+    stop_grace: float = Field(default=10, ge=0)
+    poll_interval: float = Field(default=1, gt=0)
+    claim_batch: int = Field(default=500, ge=1, le=5_000)
+    relay_batch: int = Field(default=500, ge=1, le=5_000)
+    notifier_batch: int = Field(default=200, ge=1, le=5_000)
+    flush_interval: float = Field(default=0.004, ge=0)
     """How long finished attempts are gathered before they are written together."""
 
     # Live subscriptions
-    live_backlog: int = Field(256, ge=1)
+    live_backlog: int = Field(default=256, ge=1)
     """Events a subscriber may be behind before it is ended with RESYNC."""
 
     # Webhooks
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     """Signs every webhook: `whsec_` and base64, as Standard Webhooks has it."""
     http_allow_insecure: bool = False
     http_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
-    http_timeout: float = Field(15, gt=0, le=60)
+    http_timeout: float = Field(default=15, gt=0, le=60)
 
     @field_validator("handlers", "http_allowed_networks", mode="before")
     @classmethod

@@ -69,7 +69,8 @@ with changed as (
     set title = $2, description = $3, state = $4::task_state, scheduled_at = $5, action = $6::jsonb, queue = $7,
         priority = $8, owner = $9, labels = $10::jsonb, uncounted_attempts = $11::int, started_at = $12,
         finished_at = $13, cancel_requested_at = $14, result = $15::jsonb, error_type = $16,
-        error_message = $17, error_attempt = $18, queued_at = case when $4::task_state = 'QUEUED' then t.queued_at end,
+        error_message = $17, error_attempt = $18,
+        queued_at = case when $4::task_state = 'QUEUED' then t.queued_at end,
         losses = case when $11::int > t.uncounted_attempts then 0 else t.losses end,
         version = t.version + 1, updated_at = now()
     where t.id = $1

@@ -1,0 +1,55 @@
+"""What the tables say of the whole installation, for metrics: each figure bounded in what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infra.postgres.database import Database
+
+COUNT_LIMIT = 100_000
+
+# tasks_claimable, tasks_queued, tasks_running. Ended tasks are counted as they end, not here.
+WAITING = f"""
+select state::text, count(*) from (
+    select state from tasks where state in ('SCHEDULED', 'RETRYING') limit {COUNT_LIMIT}
+) as waiting group by state
+union all select 'QUEUED', count(*) from tasks where state = 'QUEUED'
+union all select 'RUNNING', count(*) from tasks where state = 'RUNNING'
+"""
+DUE = f"""
+select count(*) as due, coalesce(extract(epoch from now() - min(scheduled_at)), 0)::float8 as age
+from (
+    select t.scheduled_at from generate_series(0, 9) as p(priority)
+    cross join lateral (
+        select scheduled_at from tasks
+        where state in ('SCHEDULED', 'RETRYING') and priority = p.priority and scheduled_at <= now()
+        order by scheduled_at limit {COUNT_LIMIT}
+    ) as t
+) as due
+"""  # tasks_claimable
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    by_state: dict[str, int]
+    """Tasks that have not ended, by state, each counted up to 100,000."""
+    due: int
+    oldest_due_seconds: float
+
+
+class PostgresFigures:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(self) -> Figures:
+        async with self._database.work("figures") as connection:
+            states = await connection.fetch(WAITING)
+            due = await connection.fetchrow(DUE)
+        assert due is not None, "an aggregate always answers"
+        by_state = dict.fromkeys(("SCHEDULED", "RETRYING", "QUEUED", "RUNNING"), 0)
+        by_state |= {record["state"]: record["count"] for record in states}
+        return Figures(by_state, due["due"], due["age"])
+
+    async def ping(self) -> None:
+        async with self._database.work("ping") as connection:
+            await connection.fetchval("select 1")

@@ -1,0 +1,371 @@
+"""GraphiQL is complete in this repository, and works in a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import socket
+import tempfile
+from asyncio.subprocess import Process
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import httpx2
+import pytest
+import strawberry
+import uvicorn
+from graphql import build_schema, parse, validate
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.testclient import TestClient
+from strawberry.asgi import GraphQL
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from typing_extensions import override
+from websockets.asyncio.client import ClientConnection, connect
+
+from api.graphiql import assets, page
+
+ROOT = Path(__file__).parents[2]
+STATIC = ROOT / "api/graphiql/static"
+CONTRACT = ROOT / "schema/schema.graphql"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM_OPTIONS = [
+    "--headless",
+    "--no-sandbox",  # it refuses to run as root with one
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--remote-debugging-port=0",
+]
+DEADLINE = 30  # seconds
+TABS = "Array.from(document.querySelectorAll('.graphiql-tab'), tab => tab.innerText)"
+EDITORS = "document.querySelectorAll('.CodeMirror')"  # query, variables, headers, result
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install the package chromium")
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def header(self, info: strawberry.Info, name: str) -> str | None:
+        value: str | None = info.context["request"].headers.get(name)
+        return value
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    def due_in(self, scheduled_at: datetime) -> float:
+        return (scheduled_at - datetime.now(UTC)) / timedelta(seconds=1)
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription
+    async def secret(self, info: strawberry.Info) -> AsyncGenerator[str, None]:
+        for turn in ("first", "second"):
+            yield f"{turn} for {info.context['connection_params']['x-secret']}"
+
+
+def graphql_app() -> Starlette:
+    graph: GraphQL[Any, Any] = GraphQL(
+        strawberry.Schema(Query, Mutation, Subscription),
+        graphql_ide=None,
+        subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
+    )
+
+    async def show(_: Request) -> Response:
+        return page()
+
+    here = [
+        assets,
+        Route("/graphql", show, methods=["GET"]),
+        Route("/graphql", graph, methods=["POST"]),
+        WebSocketRoute("/graphql", graph),
+    ]
+    return Starlette(routes=[Mount("/behind/a/prefix", routes=here), *here])
+
+
+class Links(HTMLParser):
+    """What a page makes a browser load, and any script written into the page itself."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.inline_scripts = 0
+        self.feed(html)
+
+    @override
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.found += [link for name in ("src", "href") if (link := given.get(name))]
+        self.inline_scripts += tag == "script" and "src" not in given
+
+
+@pytest.fixture
+def client() -> TestClient:
+    return TestClient(graphql_app(), "http://here")
+
+
+@pytest.mark.parametrize("path", ["/graphql", "/behind/a/prefix/graphql"])
+def test_the_page_and_every_file_it_names_come_from_the_same_server(client: TestClient, path: str) -> None:
+    shown = client.get(path)
+    links = Links(shown.text)
+
+    assert shown.headers["content-type"] == "text/html; charset=utf-8"
+    assert links.inline_scripts == 0
+    assert len(links.found) == 7
+    for link in links.found:
+        url = urljoin(f"http://here{path}", link)
+        assert urlsplit(url).netloc == "here"
+        assert client.get(url).status_code == 200
+
+
+def test_the_page_lets_a_browser_load_nothing_from_elsewhere_and_run_no_inline_script(
+    client: TestClient,
+) -> None:
+    headers = client.get("/graphql").headers
+    policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+
+    assert policy["default-src"] == "'self'"
+    assert "script-src" not in policy
+    assert policy["connect-src"] == "'self' ws: wss:"
+    assert policy["frame-ancestors"] == "'none'"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["vary"] == "Accept"
+
+
+def test_our_files_name_no_other_host_and_the_style_sheet_carries_its_fonts() -> None:
+    for file in ("index.html", "static/boot.js", "static/page.css"):
+        assert not re.search(r"https?://|[\"'(]//", (ROOT / "api/graphiql" / file).read_text()), file
+
+    style = (ROOT / "api/graphiql/vendored/graphiql.min.css").read_text()
+    assert set(re.findall(r"url\(\"?(\w+:|[^)]{20})", style)) == {"data:"}
+    assert "@import" not in style
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("boot.js", "text/javascript; charset=utf-8"),
+        ("graphiql.min.css", "text/css; charset=utf-8"),
+        ("favicon.svg", "image/svg+xml"),
+        ("tasks.graphql", "text/plain; charset=utf-8"),
+        ("create-task.json", "application/json"),
+        ("THIRD_PARTY.txt", "text/plain; charset=utf-8"),
+    ],
+)
+def test_a_file_says_what_it_is(client: TestClient, name: str, media_type: str) -> None:
+    headers = client.get(f"/graphql/assets/{name}").headers
+
+    assert headers["content-type"] == media_type
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_link_that_names_the_bytes_is_kept_for_ever_and_any_other_is_asked_about_again(
+    client: TestClient,
+) -> None:
+    named = next(link for link in Links(client.get("/graphql").text).found if "boot.js" in link)
+    kept = client.get(named)
+    plain = client.get("/graphql/assets/boot.js?v=of-another-version")
+    again = client.get(
+        "/graphql/assets/boot.js", headers={"If-None-Match": f'"other", W/{plain.headers["etag"]}'}
+    )
+
+    assert kept.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert plain.headers["cache-control"] == "no-cache"
+    assert kept.content == plain.content
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    "name", ["../serving.py", "..%2fserving.py", "%2e%2e/serving.py", "%2fetc%2fpasswd", "none.js", ""]
+)
+def test_only_the_known_files_are_served(client: TestClient, name: str) -> None:
+    assert client.get(f"/graphql/assets/{name}").status_code == 404
+
+
+@pytest.mark.skipif(not CONTRACT.exists(), reason="schema/schema.graphql is not there")
+@pytest.mark.parametrize("tab", sorted(STATIC.glob("*.graphql")), ids=lambda path: path.stem)
+def test_a_tab_of_the_page_is_valid_in_the_schema(tab: Path) -> None:
+    assert validate(build_schema(CONTRACT.read_text()), parse(tab.read_text())) == []
+
+
+def test_the_page_opens_each_tab_there_is() -> None:
+    named = re.findall(r'"([\w-]+\.(?:graphql|json))"', (STATIC / "boot.js").read_text())
+
+    assert sorted(named) == sorted(
+        path.name for path in STATIC.iterdir() if path.suffix in {".graphql", ".json"}
+    )
+
+
+class Browser:
+    """One page of Chromium, by its DevTools protocol."""
+
+    def __init__(self, devtools: ClientConnection) -> None:
+        self._devtools = devtools
+        self._calls = 0
+        self.events: list[tuple[str, Mapping[str, Any]]] = []
+
+    async def call(self, method: str, **params: Any) -> Mapping[str, Any]:
+        self._calls += 1
+        await self._devtools.send(json.dumps({"id": self._calls, "method": method, "params": params}))
+        while True:
+            message = json.loads(await self._devtools.recv())
+            if message.get("id") == self._calls:
+                assert "error" not in message, message
+                result: Mapping[str, Any] = message["result"]
+                return result
+            if "method" in message:
+                self.events.append((message["method"], message["params"]))
+
+    async def open(self, url: str) -> None:
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            await self.call(f"{domain}.enable")
+        await self.call("Page.navigate", url=url)
+        await self.until(f"{EDITORS}.length === 4")
+
+    async def evaluate(self, expression: str) -> Any:
+        answer = await self.call(
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
+        )
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    async def until(self, expression: str) -> None:
+        """Waits, in the page, for the expression to be true."""
+        look = f"const look = () => ({expression}) ? done() : setTimeout(look, 20); look()"
+        async with asyncio.timeout(DEADLINE):
+            await self.evaluate(f"new Promise(done => {{ {look} }})")
+
+    async def run(self, query: str, *, variables: str = "", headers: str = "", until: str) -> str:
+        """Types an operation, presses the button, and returns what is shown once it has `until` in it."""
+        for place, text in enumerate((query, variables, headers)):
+            await self.evaluate(f"{EDITORS}[{place}].CodeMirror.setValue({json.dumps(text)})")
+        # GraphiQL looks at what was typed a moment later, and by that knows a subscription from a query.
+        await self.until(f"{EDITORS}[0].CodeMirror.documentAST?.loc.source.body === {json.dumps(query)}")
+        await self.evaluate("document.querySelector('.graphiql-execute-button').click()")
+        result = f"{EDITORS}[3].CodeMirror.getValue()"
+        await self.until(f"{result}.includes({json.dumps(until)})")
+        return str(await self.evaluate(result))
+
+    def of(self, method: str) -> list[Mapping[str, Any]]:
+        return [params for name, params in self.events if name == method]
+
+    @property
+    def errors(self) -> list[Mapping[str, Any]]:
+        bad = {"error", "warning", "assert"}
+        return [
+            *self.of("Runtime.exceptionThrown"),
+            *(said for said in self.of("Runtime.consoleAPICalled") if said["type"] in bad),
+            *(said for said in self.of("Log.entryAdded") if said["entry"]["level"] in bad),
+        ]
+
+    @property
+    def asked(self) -> set[str]:
+        loaded = [params["request"]["url"] for params in self.of("Network.requestWillBeSent")]
+        sockets = [params["url"] for params in self.of("Network.webSocketCreated")]
+        return {urlsplit(url).netloc for url in loaded + sockets if not url.startswith("data:")}
+
+
+@asynccontextmanager
+async def serving(app: Starlette) -> AsyncIterator[str]:
+    listening = socket.create_server(
+        ("127.0.0.1", 0)
+    )  # whoever connects before the server runs is kept waiting
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve(sockets=[listening]))
+        try:
+            yield f"127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    assert CHROMIUM
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        process = await asyncio.create_subprocess_exec(
+            CHROMIUM,
+            *CHROMIUM_OPTIONS,
+            f"--user-data-dir={home}",
+            "about:blank",
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(DEADLINE):
+                port = await devtools_port(process)
+                async with httpx2.AsyncClient() as http:
+                    new_page = (await http.put(f"http://127.0.0.1:{port}/json/new")).json()
+            address = new_page["webSocketDebuggerUrl"]
+            async with connect(address, max_size=None, proxy=None) as devtools:
+                yield Browser(devtools)
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+async def devtools_port(process: Process) -> str:
+    assert process.stderr
+    async for line in process.stderr:
+        if said := re.search(rb"DevTools listening on ws://[^:]+:(\d+)/", line):
+            return said[1].decode()
+    raise AssertionError("Chromium ended before it listened")
+
+
+@needs_chromium
+async def test_the_page_starts_in_a_browser_without_an_error_and_asks_no_other_host() -> None:
+    async with serving(graphql_app()) as here, chromium() as browser:
+        await browser.open(f"http://{here}/graphql")
+
+        assert await browser.evaluate(TABS) == ["CreateTask", "Tasks", "Notifications", "TaskEvents"]
+        assert browser.errors == []
+        assert browser.asked == {here}
+
+
+@needs_chromium
+async def test_the_first_tab_opens_with_its_variables_and_the_page_opens_again_as_it_was_left() -> None:
+    async with serving(graphql_app()) as here, chromium() as browser:
+        await browser.open(f"http://{here}/graphql")
+        shown = [await browser.evaluate(TABS), await browser.evaluate(f"{EDITORS}[1].CodeMirror.getValue()")]
+        await browser.until("Object.keys(localStorage).some(key => key.endsWith(':tabState'))")
+        await browser.open(f"http://{here}/graphql?again")
+        again = [await browser.evaluate(TABS), await browser.evaluate(f"{EDITORS}[1].CodeMirror.getValue()")]
+
+        assert shown[1] == (STATIC / "create-task.json").read_text()
+        assert again == shown
+
+
+@needs_chromium
+async def test_a_query_a_mutation_and_a_subscription_run_in_it_behind_a_prefix() -> None:
+    async with serving(graphql_app()) as here, chromium() as browser:
+        await browser.open(f"http://{here}/behind/a/prefix/graphql")
+        secret = json.dumps({"x-secret": "a secret"})
+        header = await browser.run('{ header(name: "x-secret") }', headers=secret, until='"header"')
+        due_in = await browser.run(
+            "mutation ($scheduledAt: DateTime!) { dueIn(scheduledAt: $scheduledAt) }",
+            variables='{"scheduledAt": "now+5s"}',
+            until='"dueIn"',
+        )
+        told = await browser.run("subscription { secret }", headers=secret, until="second")
+
+        assert json.loads(header) == {"data": {"header": "a secret"}}
+        assert 4 < json.loads(due_in)["data"]["dueIn"] <= 5
+        assert json.loads(told) == {"data": {"secret": "second for a secret"}}
+        assert browser.errors == []
+        assert browser.asked == {here}
