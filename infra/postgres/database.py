@@ -33,23 +33,30 @@ OUTAGES = (
 )
 
 
-class Database:
-    """A pool of connections. Each piece of work has a name, for its figures."""
+class DatabaseMetrics:
+    """Shared by the databases of a process."""
 
-    def __init__(self, pool: Pool, limit: float, registry: CollectorRegistry) -> None:
-        self._pool = pool
-        self._limit = limit
-        self._down = False
-        self._seconds = Histogram(
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.seconds = Histogram(
             "carillon_sql_seconds",
             "Time a piece of work held a connection, by its name.",
             ["work"],
             registry=registry,
             buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2),
         )
-        self._failures = Counter(
+        self.failures = Counter(
             "carillon_sql_failures", "Work that met an outage of PostgreSQL.", ["work"], registry=registry
         )
+
+
+class Database:
+    """A pool of connections. Each piece of work has a name, for its figures."""
+
+    def __init__(self, pool: Pool, limit: float, metrics: DatabaseMetrics) -> None:
+        self._pool = pool
+        self._limit = limit
+        self._metrics = metrics
+        self._down = False
 
     @asynccontextmanager
     async def work(self, name: str) -> AsyncIterator[Connection]:
@@ -78,13 +85,13 @@ class Database:
             yield connection
 
     def _note_outage(self, name: str, fault: BaseException) -> None:
-        self._failures.labels(name).inc()
+        self._metrics.failures.labels(name).inc()
         if not self._down:
             self._down = True
             log.error("PostgreSQL does not answer", extra={"work": name, "fault": type(fault).__name__})
 
     def _note_success(self, name: str, seconds: float) -> None:
-        self._seconds.labels(name).observe(seconds)
+        self._metrics.seconds.labels(name).observe(seconds)
         log.debug("sql", extra={"work": name, "milliseconds": round(seconds * 1000, 2)})
         if self._down:
             self._down = False
@@ -93,7 +100,7 @@ class Database:
 
 @asynccontextmanager
 async def open_database(
-    url: str, *, size: int, limit: float, registry: CollectorRegistry
+    url: str, *, size: int, limit: float, metrics: DatabaseMetrics
 ) -> AsyncIterator[Database]:
     """Connects when it is first used: a process may start before its server does."""
     pool = await asyncpg.create_pool(
@@ -105,7 +112,7 @@ async def open_database(
         server_settings=CONNECTION_SETTINGS,
     )
     try:
-        yield Database(pool, limit, registry)
+        yield Database(pool, limit, metrics)
     finally:
         try:
             async with asyncio.timeout(limit):

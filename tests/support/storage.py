@@ -17,7 +17,7 @@ from domain.attempts.retry import RetryPolicy
 from domain.tasks.model import Task
 from infra.cache import TaskVersion
 from infra.postgres.attempts import PostgresAttempts
-from infra.postgres.database import Database, open_database
+from infra.postgres.database import Database, DatabaseMetrics, open_database
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.notifications import PostgresNotifications
 from infra.postgres.outbox import PostgresOutbox
@@ -112,7 +112,8 @@ async def open_storage(url: str) -> AsyncIterator[Storage]:
     async def changed(versions: Sequence[TaskVersion]) -> None:
         told.extend(versions)
 
-    async with open_database(url, size=10, limit=5, registry=CollectorRegistry()) as database:
+    metrics = DatabaseMetrics(CollectorRegistry())
+    async with open_database(url, size=10, limit=5, metrics=metrics) as database:
         yield Storage(
             url=url,
             database=database,

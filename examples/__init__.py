@@ -1,0 +1,1 @@
+"""Handlers to try Carillon with."""
