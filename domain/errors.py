@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import ClassVar
+from uuid import UUID
 
 
 class Refusal(Exception):  # noqa: N818  a refusal is an answer, not a fault
@@ -13,7 +14,7 @@ class Refusal(Exception):  # noqa: N818  a refusal is an answer, not a fault
     def __init__(self, message: str | None = None, path: tuple[str, ...] = ()) -> None:
         super().__init__(message or self.__doc__)
         self.path = path
-        """The input field it is about, from `input` down."""
+        """The field of the input it is about, for instance `("tasks", "3", "title")`."""
 
     @property
     def message(self) -> str:
@@ -31,9 +32,16 @@ class NotFound(Refusal):
 
 
 class Conflict(Refusal):
-    """The key already names a task with another content."""
+    """The key already names another task, with another content."""
 
     code = "CONFLICT"
+
+    def __init__(
+        self, message: str | None = None, path: tuple[str, ...] = (), *, task_id: UUID | None = None
+    ) -> None:
+        super().__init__(message, path)
+        self.task_id = task_id
+        """Of the task the key names."""
 
 
 class StaleVersion(Refusal):

@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
+import dramatiq
 from prometheus_client import CollectorRegistry
 
 from domain.actions.ports import HandlerRunner, Handlers, Webhooks
 from domain.attempts.ports import Attempts, DueTasks, Rescue, Workers
 from domain.clock import Clock, Ids
+from domain.contracts.tasks import TaskChangedV1
 from domain.live.outbox import Outbox
-from domain.live.ports import Events, Signals, TaskFeed
+from domain.live.ports import Events, HandOver, Signals, TaskFeed
 from domain.notifications.ports import NotificationFeed, Notifications
 from domain.tasks.ports import Tasks
+from infra.cache import TaskVersion
+from infra.cached_tasks import CachedTasks
+from infra.embedded_postgres.errors import CannotStart
+from infra.handlers import HandlersNotLoaded, LoadedHandlers, load_handlers
+from infra.http.client import open_webhooks
+from infra.live.notification_feed import open_notification_feed
+from infra.live.task_feed import LiveTaskFeed
+from infra.memory.broker import build_stub_broker
+from infra.memory.bus import open_memory_bus
+from infra.memory.cache import open_memory_cache
+from infra.postgres.attempts import PostgresAttempts
+from infra.postgres.database import DatabaseMetrics, open_database
+from infra.postgres.due_tasks import PostgresDueTasks
+from infra.postgres.figures import PostgresFigures
+from infra.postgres.gauges import StorageGauges
+from infra.postgres.notifications import PostgresNotifications
+from infra.postgres.outbox import PostgresOutbox
+from infra.postgres.rescue import PostgresRescue
+from infra.postgres.tasks import PostgresTasks
+from infra.postgres.workers import PostgresWorkers
+from infra.rabbit.broker import build_rabbit_broker
+from infra.rabbit.bus import open_rabbit_bus
+from infra.redis.cache import open_redis_cache
 from infra.settings import Settings
+from infra.system import SystemClock, TimeOrderedIds
+from infra.task_cache import TaskCache
+
+__all__ = ["ApiServices", "CannotStart", "Services", "migrate_database", "open_api_services", "open_services"]
+
+Check = Callable[[], Awaitable[None]]
+"""Raises when what it looks at does not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,17 +60,160 @@ class Services:
     clock: Clock
     ids: Ids
     metrics: CollectorRegistry
+    health: Mapping[str, Check]
+    """By the name of the dependency."""
+    gauges: Callable[[], Awaitable[None]]
+    """Brings the figures that are read from storage up to date."""
     tasks: Tasks
     due_tasks: DueTasks
     attempts: Attempts
     workers: Workers
+    open_workers: Callable[[], AbstractAsyncContextManager[Workers]]
+    """The same over a connection of its own, for another loop."""
     rescue: Rescue
     outbox: Outbox
+    forget: Callable[[Sequence[TaskChangedV1]], Awaitable[None]]
+    """Makes the cache forget what is older than these events."""
     notifications: Notifications
     signals: Signals
     events: Events
-    task_feed: TaskFeed
-    notification_feed: NotificationFeed
+    hand_over: HandOver
+    broker: dramatiq.Broker
     handlers: Handlers
     handler_runner: HandlerRunner
     webhooks: Webhooks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiServices(Services):
+    """And what only those who serve subscribers use."""
+
+    task_feed: TaskFeed
+    notification_feed: NotificationFeed
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Opens also while a server cannot be reached. Raises CannotStart when no waiting would help."""
+    registry = CollectorRegistry()
+    clock, ids = SystemClock(), TimeOrderedIds()
+    handlers = _load_handlers(settings, clock)
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(_database_url(settings))
+        database_metrics = DatabaseMetrics(registry)
+        database = await stack.enter_async_context(
+            open_database(
+                url,
+                size=settings.database_pool,
+                limit=settings.database_timeout,
+                metrics=database_metrics,
+            )
+        )
+        figures = PostgresFigures(database)
+        health: dict[str, Check] = {"postgres": figures.ping}
+
+        if settings.redis_url is not None:
+            redis_cache = await stack.enter_async_context(open_redis_cache(settings, registry))
+            health["redis"] = redis_cache.check
+            cache = TaskCache(redis_cache, settings.namespace, registry)
+        else:
+            memory_cache = await stack.enter_async_context(open_memory_cache(settings, registry))
+            cache = TaskCache(memory_cache, settings.namespace, registry)
+
+        broker: dramatiq.Broker
+        signals: Signals
+        events: Events
+        hand_over: HandOver
+        if settings.amqp_url is not None:
+            broker = build_rabbit_broker(settings)
+            rabbit = await stack.enter_async_context(open_rabbit_bus(settings, registry))
+            health["rabbitmq"] = rabbit.check
+            signals, events, hand_over = rabbit.signals, rabbit.events, rabbit.hand_over
+        else:
+            broker = stub = build_stub_broker()
+            memory = await stack.enter_async_context(open_memory_bus(settings, registry, stub))
+            signals, events, hand_over = memory.signals, memory.events, memory.hand_over
+        stack.push_async_callback(asyncio.to_thread, broker.close)
+
+        outbox = PostgresOutbox(url, database, settings.database_timeout)
+        yield Services(
+            settings=settings,
+            clock=clock,
+            ids=ids,
+            metrics=registry,
+            health=health,
+            gauges=StorageGauges(figures, outbox, registry).refresh,
+            tasks=CachedTasks(PostgresTasks(database), cache),
+            due_tasks=PostgresDueTasks(database, cache.forget),
+            attempts=PostgresAttempts(database, cache.forget),
+            workers=PostgresWorkers(database),
+            open_workers=partial(_open_workers, url, settings, database_metrics),
+            rescue=PostgresRescue(database, cache.forget),
+            outbox=outbox,
+            forget=partial(_forget, cache),
+            notifications=PostgresNotifications(database),
+            signals=signals,
+            events=events,
+            hand_over=hand_over,
+            broker=broker,
+            handlers=handlers,
+            handler_runner=handlers,
+            webhooks=await stack.enter_async_context(open_webhooks(settings, clock)),
+        )
+
+
+@asynccontextmanager
+async def open_api_services(settings: Settings) -> AsyncIterator[ApiServices]:
+    """As `open_services`, and hearing what subscribers are to be told."""
+    async with open_services(settings) as services:
+        task_feed = LiveTaskFeed(settings.live_backlog, services.metrics)
+        async with (
+            services.events.listen(task_feed.publish, task_feed.miss),
+            open_notification_feed(
+                services.notifications, services.signals, settings, services.metrics
+            ) as notification_feed,
+        ):
+            shared = {name: getattr(services, name) for name in Services.__slots__}
+            yield ApiServices(**shared, task_feed=task_feed, notification_feed=notification_feed)
+
+
+async def migrate_database(settings: Settings) -> None:
+    """Bring the database of the settings to this version's layout."""
+    async with _database_url(settings) as url:
+        await _migrate(url)
+
+
+@asynccontextmanager
+async def _database_url(settings: Settings) -> AsyncIterator[str]:
+    """That of the settings, or of an embedded PostgreSQL, started and migrated."""
+    if settings.database_url is not None:
+        yield str(settings.database_url)
+        return
+    from infra.embedded_postgres import open_embedded_postgres  # noqa: PLC0415  an extra
+
+    async with open_embedded_postgres(settings.home) as url:
+        await _migrate(url)
+        yield url
+
+
+async def _migrate(url: str) -> None:
+    from infra.postgres.migrate import migrate  # noqa: PLC0415  Alembic takes a third of a second to import
+
+    await migrate(url)
+
+
+@asynccontextmanager
+async def _open_workers(url: str, settings: Settings, metrics: DatabaseMetrics) -> AsyncIterator[Workers]:
+    async with open_database(url, size=1, limit=settings.database_timeout, metrics=metrics) as database:
+        yield PostgresWorkers(database)
+
+
+async def _forget(cache: TaskCache, events: Sequence[TaskChangedV1]) -> None:
+    await cache.forget([TaskVersion(event.tenant, event.task_id, event.version) for event in events])
+
+
+def _load_handlers(settings: Settings, clock: Clock) -> LoadedHandlers:
+    try:
+        return load_handlers(settings.handler_modules, settings.worker_slots, clock)
+    except HandlersNotLoaded as error:
+        raise CannotStart(str(error)) from error

@@ -65,10 +65,13 @@ class Events(Protocol):
         """
         ...
 
-    def listen(self, hear: Callable[[TaskChangedV1], None]) -> AbstractAsyncContextManager[None]:
+    def listen(
+        self, hear: Callable[[TaskChangedV1], None], miss: Callable[[], None]
+    ) -> AbstractAsyncContextManager[None]:
         """Hear every event published by any process from now on. Live only: best effort.
 
-        `hear` must not block; what it raises is logged and counted.
+        `miss` is called when events may have been lost on the way. Neither may block; what `hear`
+        raises is logged and counted.
         """
         ...
 

@@ -207,9 +207,7 @@ async def _add(connection: Connection, tasks: Sequence[Task]) -> list[Added] | N
         if existing is None:
             return None
         if existing["fingerprint"] != task.fingerprint:
-            raise Conflict(
-                f"The key already names task {existing['id']}, which is not the same.", (str(index), "key")
-            )
+            raise Conflict(path=(str(index), "key"), task_id=existing["id"])
         added.append(Added(task_from(existing), created=False))
     return added
 
@@ -249,7 +247,7 @@ async def _locked(
     if record is None or (owner is not None and record["owner"] != owner):
         raise NotFound("There is no such task.")
     if version is not None and record["version"] != version:
-        raise StaleVersion(f"The task is at version {record['version']}: read it again.", ("input", "version"))
+        raise StaleVersion(f"The task is at version {record['version']}: read it again.", ("version",))
     return record
 
 

@@ -70,11 +70,13 @@ async def test_a_key_belongs_to_one_tenant(storage: Storage) -> None:
 async def test_a_key_with_another_content_is_a_conflict_and_stores_nothing_of_its_batch(
     storage: Storage,
 ) -> None:
-    await storage.added(a_task(key="k"))
+    first = a_task(key="k")
+    await storage.added(first)
     bystander = a_task()
     with pytest.raises(Conflict) as caught:
         await storage.tasks.add([bystander, a_task(key="k", fingerprint=b"other")])
     assert caught.value.path == ("1", "key")
+    assert caught.value.task_id == first.id
     assert await storage.tasks.find("acme", [bystander.id]) == [None]
 
 

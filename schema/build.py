@@ -1,0 +1,113 @@
+"""The whole schema: the root types, field by field in the order of the public contract."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import strawberry
+from graphql import GraphQLInputObjectType
+from strawberry.schema.config import StrawberryConfig
+
+from schema.attempts import AttemptNode
+from schema.handlers import Handler, handlers
+from schema.live import TaskEvent, follow_notifications, task_events
+from schema.lookup import node, nodes
+from schema.node import Node
+from schema.notification_changes import MarkNotificationsReadPayload, mark_notifications_read
+from schema.notifications import NotificationConnection, NotificationNode, notifications
+from schema.scalars import SCALARS
+from schema.task_changes import (
+    CreateTaskPayload,
+    CreateTasksPayload,
+    DeleteTaskPayload,
+    TaskPayload,
+    cancel_task,
+    create_task,
+    create_tasks,
+    delete_task,
+    run_task_now,
+    update_task,
+)
+from schema.tasks import TaskConnection, TaskNode, task, tasks
+from schema.viewer import Viewer, viewer
+
+
+@strawberry.type(description="What can be read.")
+class Query:
+    node: Node | None = strawberry.field(
+        resolver=node, description="Anything with a global id; null when there is none, or it is not yours."
+    )
+    nodes: list[Node | None] = strawberry.field(
+        resolver=nodes, description="Several at once, in the order asked."
+    )
+    viewer: Viewer = strawberry.field(resolver=viewer, description="Who you are here.")
+    task: TaskNode | None = strawberry.field(resolver=task, description="One task, by its id or its key.")
+    tasks: TaskConnection = strawberry.field(resolver=tasks, description="Tasks, a page at a time.")
+    notifications: NotificationConnection = strawberry.field(
+        resolver=notifications, description="The tenant's notifications (or one owner's), in their order."
+    )
+    handlers: list[Handler] = strawberry.field(
+        resolver=handlers, description="The handlers that tasks can run, by name."
+    )
+
+
+@strawberry.type(description="What can be changed.")
+class Mutation:
+    create_task: CreateTaskPayload = strawberry.field(resolver=create_task, description="Make a task.")
+    create_tasks: CreateTasksPayload = strawberry.field(
+        resolver=create_tasks, description="Make up to 1,000 tasks, all of them or none."
+    )
+    update_task: TaskPayload = strawberry.field(
+        resolver=update_task, description="Change a task that waits; a queued one is taken back first."
+    )
+    cancel_task: TaskPayload = strawberry.field(
+        resolver=cancel_task,
+        description="Call a task off: at once when it waits; when it runs, its handler is asked to stop.",
+    )
+    run_task_now: TaskPayload = strawberry.field(
+        resolver=run_task_now, description="Makes a waiting task due now, or replays a failed one."
+    )
+    delete_task: DeleteTaskPayload = strawberry.field(
+        resolver=delete_task,
+        description="Delete a task with its attempts; its notifications stay. Cancel a running one first.",
+    )
+    mark_notifications_read: MarkNotificationsReadPayload = strawberry.field(
+        resolver=mark_notifications_read, description="Mark notifications as read."
+    )
+
+
+@strawberry.type(description="What can be followed live.")
+class Subscription:
+    notifications: AsyncGenerator[NotificationNode, None] = strawberry.subscription(
+        resolver=follow_notifications,
+        description="""\
+The tenant's notifications (or one owner's), gap-free and in order. With `after`, first what was missed since
+then, then live; without it, live from now. A client that falls too far behind is ended with the error code
+RESYNC and resumes from its last cursor; a cursor older than the retention is refused with CURSOR_EXPIRED.""",
+    )
+    task_events: AsyncGenerator[TaskEvent, None] = strawberry.subscription(
+        resolver=task_events,
+        description="""\
+Every change of state of the tasks that match; the task is as it is when the event is delivered. Live only:
+after a reconnect, read the tasks again; an event may rarely come twice, with the same id.""",
+    )
+
+
+def build_schema() -> strawberry.Schema:
+    schema = strawberry.Schema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        types=[TaskNode, AttemptNode, NotificationNode],
+        config=StrawberryConfig(scalar_map=SCALARS),
+    )
+    _check_one_of_natively(schema)
+    return schema
+
+
+def _check_one_of_natively(schema: strawberry.Schema) -> None:
+    """Strawberry checks @oneOf in validation rules of its own; GraphQL itself checks variables too."""
+    for each in schema._schema.type_map.values():
+        definition = each.extensions.get("strawberry-definition")
+        if isinstance(each, GraphQLInputObjectType) and definition is not None and definition.is_one_of:
+            each.is_one_of = True

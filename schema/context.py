@@ -1,0 +1,104 @@
+"""What resolvers may reach: made anew for each operation, and for each event of a subscription."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+import strawberry
+
+from domain.actions.ports import Handlers, Webhooks
+from domain.attempts.ports import Attempts
+from domain.clock import Clock, Ids
+from domain.live.ports import Signals, TaskFeed
+from domain.notifications.ports import NotificationFeed, Notifications
+from domain.notifications.service import NotificationService
+from domain.tasks.ports import Tasks
+from domain.tasks.service import TaskService
+from domain.tenancy.model import Caller, Role
+from schema.loaders import Loaders
+from schema.refusals import forbidden
+
+
+class Services(Protocol):
+    """The part of a process's services that answering operations takes."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def ids(self) -> Ids: ...
+    @property
+    def tasks(self) -> Tasks: ...
+    @property
+    def attempts(self) -> Attempts: ...
+    @property
+    def notifications(self) -> Notifications: ...
+    @property
+    def signals(self) -> Signals: ...
+    @property
+    def task_feed(self) -> TaskFeed: ...
+    @property
+    def notification_feed(self) -> NotificationFeed: ...
+    @property
+    def handlers(self) -> Handlers: ...
+    @property
+    def webhooks(self) -> Webhooks: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    caller: Caller
+    traceparent: str
+    loaders: Loaders
+    tasks: TaskService
+    notifications: NotificationService
+    task_feed: TaskFeed
+    handlers: Handlers
+    ids: Ids
+
+    def acting(self) -> Caller:
+        """The caller, about to change something; what was read so far is forgotten.
+
+        Every mutation begins with it. Raises a GraphQLError when the caller's role is to look only.
+        """
+        if self.caller.role is Role.VIEWER:
+            raise forbidden()
+        self.loaders.forget()
+        return self.caller
+
+
+class Contexts:
+    """Makes contexts over the services of a process.
+
+    `poll_interval` is how long a scheduler may sleep without being signalled.
+    """
+
+    def __init__(self, services: Services, *, poll_interval: timedelta) -> None:
+        self._services = services
+        self._tasks = TaskService(
+            tasks=services.tasks,
+            handlers=services.handlers,
+            webhooks=services.webhooks,
+            signals=services.signals,
+            clock=services.clock,
+            ids=services.ids,
+            poll_interval=poll_interval,
+        )
+        self._notifications = NotificationService(services.notifications, services.notification_feed)
+
+    def new(self, caller: Caller, traceparent: str) -> Context:
+        services = self._services
+        return Context(
+            caller=caller,
+            traceparent=traceparent,
+            loaders=Loaders(caller, services.tasks, services.attempts, services.notifications),
+            tasks=self._tasks,
+            notifications=self._notifications,
+            task_feed=services.task_feed,
+            handlers=services.handlers,
+            ids=services.ids,
+        )
+
+
+Ask = strawberry.Info[Context, None]

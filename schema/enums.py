@@ -1,0 +1,131 @@
+"""The domain's enums as GraphQL sees them, each value described."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TypeVar
+
+import strawberry
+from strawberry.types.enum import StrawberryEnumDefinition
+
+from domain.actions.model import ActionKind
+from domain.attempts.model import AttemptState
+from domain.attempts.retry import Backoff
+from domain.contracts.tasks import TaskEventKind
+from domain.notifications.model import NotificationKind
+from domain.tasks.listing import TaskOrder
+from domain.tasks.states import TaskState
+from domain.tenancy.model import Role
+
+__all__ = [
+    "ActionKind",
+    "AttemptState",
+    "Backoff",
+    "NotificationKind",
+    "Role",
+    "TaskEventKind",
+    "TaskOrder",
+    "TaskState",
+]
+
+E = TypeVar("E", bound=Enum)
+
+
+def _describe(enum: type[E], description: str, values: dict[E, str], name: str | None = None) -> None:
+    strawberry.enum(enum, name=name, description=description)
+    definition: StrawberryEnumDefinition = enum.__strawberry_definition__  # type: ignore[attr-defined]  # set above
+    for value in definition.values:
+        value.description = values[enum(value.value)]
+
+
+_describe(
+    TaskState,
+    "Where a task is in its life.",
+    {
+        TaskState.SCHEDULED: "It waits for the instant it is due.",
+        TaskState.QUEUED: "It is handed over to the workers, and about to start.",
+        TaskState.RUNNING: "An attempt runs.",
+        TaskState.RETRYING: "An attempt failed or was put off; it waits for the next one.",
+        TaskState.SUCCEEDED: "It is done.",
+        TaskState.FAILED: "Its attempts are used up, or it was discarded; it can be run again.",
+        TaskState.CANCELLED: "It was called off.",
+    },
+)
+_describe(
+    AttemptState,
+    "Where an attempt is, or how it ended.",
+    {
+        AttemptState.RUNNING: "It runs.",
+        AttemptState.SUCCEEDED: "It did what it was for.",
+        AttemptState.FAILED: "It raised an error, or the webhook's answer was one.",
+        AttemptState.TIMED_OUT: "It took longer than the task's timeout.",
+        AttemptState.CANCELLED: "It was asked to stop, and did.",
+        AttemptState.LOST: "Its worker was not heard of any more.",
+        AttemptState.SNOOZED: "The handler put it off; it uses up no attempt.",
+    },
+)
+_describe(
+    ActionKind,
+    "What a task does.",
+    {
+        ActionKind.NOTIFY: "It reminds: a notification when it is due.",
+        ActionKind.HTTP: "It calls a webhook.",
+        ActionKind.RUN: "It runs a registered handler.",
+    },
+)
+_describe(
+    TaskOrder,
+    "The order of a list of tasks; equal instants by id.",
+    {
+        TaskOrder.SCHEDULED_AT_ASC: "Due first, first.",
+        TaskOrder.SCHEDULED_AT_DESC: "Due last, first.",
+        TaskOrder.CREATED_AT_DESC: "Made last, first.",
+        TaskOrder.UPDATED_AT_DESC: "Changed last, first.",
+    },
+)
+_describe(
+    Backoff,
+    "How the wait between attempts grows.",
+    {
+        Backoff.EXPONENTIAL: "It doubles, up to the cap, with full jitter.",
+        Backoff.FIXED: "It is always the base.",
+    },
+    name="BackoffKind",
+)
+_describe(
+    NotificationKind,
+    "What a notification tells.",
+    {
+        NotificationKind.TASK_DUE: "A reminder came due: "
+        "the one notification of a task whose action is notify.",
+        NotificationKind.TASK_SUCCEEDED: "A task with another action succeeded.",
+        NotificationKind.TASK_FAILED: "A task used up its attempts, or was discarded.",
+        NotificationKind.TASK_CANCELLED: "A task was cancelled.",
+        NotificationKind.SCHEDULE_MISFIRED: "Fire times of a schedule were dropped by its misfire policy.",
+    },
+)
+_describe(
+    TaskEventKind,
+    "What happened to a task.",
+    {
+        TaskEventKind.CREATED: "It was made.",
+        TaskEventKind.UPDATED: "It was changed, asked to stop, or made due now.",
+        TaskEventKind.QUEUED: "It was handed over to the workers.",
+        TaskEventKind.STARTED: "An attempt started.",
+        TaskEventKind.RETRYING: "An attempt ended, and another will follow.",
+        TaskEventKind.SUCCEEDED: "It is done.",
+        TaskEventKind.FAILED: "Its attempts are used up, or it was discarded.",
+        TaskEventKind.CANCELLED: "It was called off.",
+        TaskEventKind.RESCUED: "Its worker or its hand-over was lost, and it was put back.",
+        TaskEventKind.DELETED: "It was deleted.",
+    },
+)
+_describe(
+    Role,
+    "What a caller may do.",
+    {
+        Role.VIEWER: "Look, and change nothing.",
+        Role.EDITOR: "Make and change tasks.",
+        Role.ADMIN: "Everything.",
+    },
+)

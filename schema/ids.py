@@ -1,0 +1,66 @@
+"""Global ids: opaque, and of one type each. An id of another type is an id of nothing."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import strawberry
+
+from schema.opaque import unwrap, whole_number, wrap
+
+MAX_ATTEMPT = 2**31 - 1
+
+AttemptKey = tuple[UUID, int]
+"""Task and number."""
+
+
+def task_id(id: UUID) -> strawberry.ID:
+    return strawberry.ID(wrap(f"Task:{id}"))
+
+
+def attempt_id(task: UUID, number: int) -> strawberry.ID:
+    return strawberry.ID(wrap(f"Attempt:{task}:{number}"))
+
+
+def notification_id(id: UUID) -> strawberry.ID:
+    return strawberry.ID(wrap(f"Notification:{id}"))
+
+
+def event_id(task: UUID, version: int) -> strawberry.ID:
+    """The same however often the event is delivered."""
+    return strawberry.ID(wrap(f"TaskEvent:{task}:{version}"))
+
+
+def read_task_id(id: strawberry.ID) -> UUID | None:
+    match _parts(id):
+        case ["Task", text]:
+            return read_uuid(text)
+    return None
+
+
+def read_attempt_id(id: strawberry.ID) -> AttemptKey | None:
+    match _parts(id):
+        case ["Attempt", text, digits]:
+            task, number = read_uuid(text), whole_number(digits, MAX_ATTEMPT)
+            return (task, number) if task is not None and number is not None else None
+    return None
+
+
+def read_notification_id(id: strawberry.ID) -> UUID | None:
+    match _parts(id):
+        case ["Notification", text]:
+            return read_uuid(text)
+    return None
+
+
+def read_uuid(text: str) -> UUID | None:
+    """Only as `str` writes it: `UUID` itself takes braces, URNs and stray hyphens too."""
+    try:
+        id = UUID(text)
+    except ValueError:
+        return None
+    return id if str(id) == text else None
+
+
+def _parts(id: strawberry.ID) -> list[str]:
+    return (unwrap(id) or "").split(":")

@@ -1,0 +1,110 @@
+"""What clients follow live."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+
+from domain.contracts.tasks import TaskChangedV1
+from schema.absent import given
+from schema.context import Ask, Context
+from schema.enums import TaskEventKind, TaskState
+from schema.filters import TaskFilterInput, matches, read_filter
+from schema.ids import event_id, read_task_id
+from schema.notifications import NotificationNode, Owner
+from schema.paging import read_stream_cursor
+from schema.refusals import invalid, not_found
+from schema.scalars import Cursor
+from schema.tasks import TaskNode
+
+
+@strawberry.type(description="A change of a task.")
+class TaskEvent:
+    id: strawberry.ID = strawberry.field(description="The same when the event comes a second time.")
+    kind: TaskEventKind = strawberry.field(description="What happened.")
+    at: datetime = strawberry.field(description="When.")
+    attempt: int = strawberry.field(description="How many attempts of the task had started.")
+    state: TaskState = strawberry.field(description="The state it brought the task to.")
+    task_id: strawberry.Private[UUID]
+
+    async def _task(self, info: Ask) -> TaskNode | None:
+        found = await info.context.loaders.task(self.task_id)
+        return None if found is None else TaskNode.of(found)
+
+    task: TaskNode | None = strawberry.field(
+        resolver=_task,
+        description="The task as it is when the event is delivered, never older than the event; "
+        "null when it is gone.",
+    )
+
+    @staticmethod
+    def of(event: TaskChangedV1) -> TaskEvent:
+        return TaskEvent(
+            id=event_id(event.task_id, event.version),
+            kind=event.kind,
+            at=event.at,
+            attempt=event.attempt,
+            state=TaskState(event.state),
+            task_id=event.task_id,
+        )
+
+
+async def follow_notifications(
+    info: Ask,
+    after: Annotated[
+        Cursor | None,
+        strawberry.argument(description="The last cursor you saw; absent means from now on."),
+    ] = strawberry.UNSET,
+    owner: Owner = strawberry.UNSET,
+) -> AsyncGenerator[NotificationNode, None]:
+    context = info.context
+    seq = _seq(given(after))
+    following = context.notifications.follow(context.caller, after=seq, owner=given(owner))
+    async with aclosing(following):
+        async for notification in following:
+            yield NotificationNode.of(notification)
+
+
+async def task_events(
+    info: Ask,
+    filter: Annotated[
+        TaskFilterInput | None,
+        strawberry.argument(description="Which tasks, judged by the event; absent means all."),
+    ] = strawberry.UNSET,
+    task_id: Annotated[
+        strawberry.ID | None, strawberry.argument(description="This task alone.")
+    ] = strawberry.UNSET,
+) -> AsyncGenerator[TaskEvent, None]:
+    context = info.context
+    wanted = read_filter(given(filter))
+    async with context.task_feed.watch(context.caller.tenant) as events:
+        # Looked up while already watching: what happens meanwhile is not missed.
+        task = await _known(context, given(task_id))
+        async for event in events:
+            if task not in (None, event.task_id) or not context.caller.may_see(event.owner):
+                continue
+            if matches(event, wanted):
+                yield TaskEvent.of(event)
+
+
+def _seq(cursor: Cursor | None) -> int | None:
+    if cursor is None:
+        return None
+    seq = read_stream_cursor(cursor)
+    if seq is None:
+        raise invalid("`after` is no cursor of a notification.", "after")
+    return seq
+
+
+async def _known(context: Context, id: strawberry.ID | None) -> UUID | None:
+    if id is None:
+        return None
+    task = read_task_id(id)
+    if task is None or await context.loaders.task(task) is None:
+        raise not_found("There is no such task.")
+    return task

@@ -1,0 +1,89 @@
+"""One batched read for each level of an answer, however many of its parts ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from aiodataloader import DataLoader
+
+from domain.attempts.model import Attempt, Progress
+from domain.attempts.ports import Attempts
+from domain.notifications.model import Notification
+from domain.notifications.ports import Notifications
+from domain.tasks.model import Task
+from domain.tasks.ports import Tasks
+from domain.tenancy.model import Caller
+from schema.ids import AttemptKey
+
+MAX_BATCH = 1_000
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Loaders:
+    """For one operation, or one event of a subscription. What is another owner's is not found."""
+
+    def __init__(self, caller: Caller, tasks: Tasks, attempts: Attempts, notifications: Notifications) -> None:
+        self._caller = caller
+        self._tasks = tasks
+        self._attempts = attempts
+        self._notifications = notifications
+        self._open: dict[Hashable, DataLoader[Any, Any]] = {}
+
+    def forget(self) -> None:
+        """What was read so far may have changed."""
+        self._open.clear()
+
+    async def task(self, id: UUID) -> Task | None:
+        async def find(ids: list[UUID]) -> list[Task | None]:
+            return await self._tasks.find(self._caller.tenant, ids)
+
+        task = await self._load("task", find, id)
+        return task if task is not None and self._caller.may_see(task.owner) else None
+
+    async def attempt(self, key: AttemptKey) -> Attempt | None:
+        async def find(keys: list[AttemptKey]) -> list[Attempt | None]:
+            return await self._attempts.find(self._caller.tenant, keys)
+
+        if await self.task(key[0]) is None:
+            return None
+        return await self._load("attempt", find, key)
+
+    async def notification(self, id: UUID) -> Notification | None:
+        async def find(ids: list[UUID]) -> list[Notification | None]:
+            return await self._notifications.find(self._caller.tenant, ids)
+
+        found = await self._load("notification", find, id)
+        return found if found is not None and self._caller.may_see(found.owner) else None
+
+    async def progress(self, task: UUID) -> Progress | None:
+        async def latest(tasks: list[UUID]) -> list[Progress | None]:
+            return await self._attempts.progress(self._caller.tenant, tasks)
+
+        return await self._load("progress", latest, task)
+
+    async def attempts(self, task: UUID, first: int, after: int) -> list[Attempt]:
+        async def history(tasks: list[UUID]) -> list[list[Attempt]]:
+            return await self._attempts.history(self._caller.tenant, tasks, first, after)
+
+        return await self._load(("attempts", first, after), history, task)
+
+    async def notifications(self, task: UUID, first: int, after: int) -> list[Notification]:
+        async def of_tasks(tasks: list[UUID]) -> list[list[Notification]]:
+            return await self._notifications.of_tasks(self._caller.tenant, tasks, first, after)
+
+        found = await self._load(("notifications", first, after), of_tasks, task)
+        return [each for each in found if self._caller.may_see(each.owner)]
+
+    async def _load(
+        self, name: Hashable, batch: Callable[[list[K]], Coroutine[Any, Any, list[V]]], key: K
+    ) -> V:
+        loader: DataLoader[K, V] | None = self._open.get(name)
+        if loader is None:
+            loader = self._open[name] = DataLoader(batch, max_batch_size=MAX_BATCH)
+        # Shielded: when one field is cancelled, the others that wait for the same row must not be.
+        return await asyncio.shield(loader.load(key))

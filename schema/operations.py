@@ -1,0 +1,154 @@
+"""One GraphQL operation at a time, for every transport: parsed, checked, executed, its errors fit to show.
+
+    operations = Operations(build_schema())
+    request = OperationRequest(query="...", variables=None, operation_name=None)
+
+    operations.kind(request)            # "query", "mutation", "subscription"; None: cannot be told
+    result = await operations.execute(request, context)       # queries and mutations
+    result.body                         # the response, ready for JSON
+    result.valid                        # False: nothing was executed; over HTTP that is a 400
+
+    stream = await operations.subscribe(request, new_context)
+    if isinstance(stream, Result): ...  # refused before it began: `stream.body["errors"]`
+    async with aclosing(stream):        # iterate and close it in one and the same task
+        async for body in stream: ...   # each a response; after one that says RESYNC the stream ends
+
+`new_context` is called for the subscription and again for each of its events, so that nothing stale is told.
+Nothing here raises, except when it is cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import Any, Literal, TypeGuard, cast
+
+import strawberry
+from graphql import ExecutionResult, GraphQLError, OperationType
+from graphql.execution import (
+    Executor,
+    create_source_event_stream,
+    execute_root_selection_set,
+    execute_subscription_event,
+    map_source_to_response_event,
+)
+from strawberry.execution import optimized_is_awaitable
+
+from schema.context import Context
+from schema.documents import Documents
+from schema.errors import present
+
+Kind = Literal["query", "mutation", "subscription"]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRequest:
+    query: str
+    variables: dict[str, Any] | None = None
+    operation_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    body: dict[str, Any]
+    """As JSON: `data`, `errors`."""
+    valid: bool
+    """Whether it came to executing; if not, there is no `data`."""
+
+
+class Operations:
+    def __init__(self, schema: strawberry.Schema) -> None:
+        # Strawberry offers to execute only together with parsing and validating anew.
+        self._schema = schema._schema
+        self._executor_class = cast(type[Executor[Any]], schema.execution_context_class)
+        self._documents = Documents(self._schema)
+
+    def kind(self, request: OperationRequest) -> Kind | None:
+        """None when the document cannot be parsed, or does not say which operation is meant."""
+        operation = self._documents.read(request.query).operation(request.operation_name)
+        return None if operation is None else operation.operation.value
+
+    async def execute(self, request: OperationRequest, context: Context) -> Result:
+        """For queries and mutations."""
+        try:
+            executor = self._executor(request, context)
+            if isinstance(executor, Result):
+                return executor
+            if executor.operation.operation is OperationType.SUBSCRIPTION:
+                return _refused([GraphQLError("A subscription is not executed, but subscribed to.")], context)
+            result = execute_root_selection_set(executor)
+            return Result(_body(await result if isawaitable(result) else result, context), valid=True)
+        except Exception as error:  # noqa: BLE001  the edge of what we know: shown as internal, and logged
+            return _refused([error], context)
+
+    async def subscribe(
+        self, request: OperationRequest, new_context: Callable[[], Context]
+    ) -> AsyncGenerator[dict[str, Any], None] | Result:
+        """For subscriptions."""
+        context = new_context()
+        try:
+            executor = self._executor(request, context)
+            if isinstance(executor, Result):
+                return executor
+            if executor.operation.operation is not OperationType.SUBSCRIPTION:
+                return _refused([GraphQLError("Only a subscription is subscribed to.")], context)
+            stream = create_source_event_stream(executor)
+            source = await stream if isawaitable(stream) else stream
+        except Exception as error:  # noqa: BLE001  the edge of what we know: shown as internal, and logged
+            return _refused([error], context)
+        if isinstance(source, ExecutionResult):
+            return _refused(source.errors or [], context)
+        return _responses(executor, source, context, new_context)
+
+    def _executor(self, request: OperationRequest, context: Context) -> Executor[Any] | Result:
+        document = self._documents.read(request.query)
+        if document.node is None or document.errors:
+            return _refused(map(_of_request, document.errors), context)
+        executor = self._executor_class.build(
+            self._schema,
+            document.node,
+            context_value=context,
+            raw_variable_values=request.variables,
+            operation_name=request.operation_name,
+            is_awaitable=cast(Callable[[Any], TypeGuard[Awaitable[Any]]], optimized_is_awaitable),
+        )
+        return _refused(map(_of_request, executor), context) if isinstance(executor, list) else executor
+
+
+async def _responses(
+    executor: Executor[Any],
+    source: AsyncIterable[Any],
+    context: Context,
+    new_context: Callable[[], Context],
+) -> AsyncGenerator[dict[str, Any], None]:
+    def answer(event: Executor[Any]) -> Awaitable[ExecutionResult] | ExecutionResult:
+        event.context_value = new_context()
+        return execute_subscription_event(event)
+
+    results = map_source_to_response_event(executor, source, answer)
+    try:
+        async with aclosing(results):
+            async for result in results:
+                yield _body(result, context)
+    except Exception as error:  # noqa: BLE001  the edge of what we know: told to the subscriber, and its end
+        yield {"errors": present([error], context.ids)}
+
+
+def _body(result: ExecutionResult, context: Context) -> dict[str, Any]:
+    body: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        body["errors"] = present(result.errors, context.ids)
+    return body
+
+
+def _of_request(error: GraphQLError) -> GraphQLError:
+    """GraphQL lets Python's own words about values it cannot read get out, as for integers of 5,000 digits."""
+    if isinstance(error.original_error, ValueError | OverflowError | RecursionError):
+        return GraphQLError("A value in the request cannot be read.", error.nodes)
+    return error
+
+
+def _refused(errors: Iterable[Exception], context: Context) -> Result:
+    return Result({"errors": present(errors, context.ids)}, valid=False)

@@ -1,0 +1,18 @@
+"""GraphQL errors that tell a client what is wrong with its request."""
+
+from __future__ import annotations
+
+from graphql import GraphQLError
+
+
+def invalid(message: str, argument: str) -> GraphQLError:
+    """About the value of an argument, or of a field below it: `filter.labels.2.name`."""
+    return GraphQLError(message, extensions={"code": "INVALID", "argument": argument})
+
+
+def forbidden() -> GraphQLError:
+    return GraphQLError("Your role does not allow this.", extensions={"code": "FORBIDDEN"})
+
+
+def not_found(message: str) -> GraphQLError:
+    return GraphQLError(message, extensions={"code": "NOT_FOUND"})

@@ -1,0 +1,268 @@
+"""Tasks as GraphQL sees them: what they are, and how they are listed."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+
+from domain.actions.model import Action as DomainAction
+from domain.actions.model import Http, Run
+from domain.paging import Page
+from domain.tasks.listing import TaskFilter, TaskPlace
+from domain.tasks.model import Task
+from schema.absent import given
+from schema.attempts import AttemptConnection, TaskError
+from schema.context import Ask
+from schema.enums import ActionKind, TaskOrder, TaskState
+from schema.filters import TaskFilterInput, read_filter
+from schema.ids import read_task_id, task_id
+from schema.labels import Label
+from schema.node import Node
+from schema.notifications import NotificationConnection, notifications_of_task
+from schema.paging import (
+    After,
+    Before,
+    First,
+    Last,
+    PageInfo,
+    page_info,
+    page_request,
+    read_attempt_cursor,
+    read_task_cursor,
+    task_cursor,
+)
+from schema.refusals import invalid
+from schema.scalars import Json
+
+
+@strawberry.type(description="A webhook call: POST of `body` as JSON.")
+class HttpAction:
+    url: str = strawberry.field(description="Where it is sent.")
+    headers: Json | None = strawberry.field(description="Headers of the caller's own, by name.")
+    body: Json | None = strawberry.field(description="What is sent.")
+
+
+@strawberry.type(description="A call of a registered handler.")
+class RunAction:
+    handler: str = strawberry.field(description="The name of the handler.")
+    payload: Json = strawberry.field(description="Its arguments, by name.")
+
+
+@strawberry.type(description="What a task does.")
+class Action:
+    kind: ActionKind = strawberry.field(description="Which of them it is.")
+    http: HttpAction | None = strawberry.field(description="Set when it is HTTP.")
+    run: RunAction | None = strawberry.field(description="Set when it is RUN.")
+
+    @staticmethod
+    def of(action: DomainAction) -> Action:
+        http = run = None
+        match action:
+            case Http():
+                headers = Json(action.headers) if action.headers else None
+                http = HttpAction(url=action.url, headers=headers, body=Json(action.body))
+            case Run():
+                run = RunAction(handler=action.handler, payload=Json(action.payload))
+        return Action(kind=action.kind, http=http, run=run)
+
+
+@strawberry.type(description="How far a running handler says it is.")
+class Progress:
+    fraction: float = strawberry.field(description="From 0 to 1.")
+    message: str | None = strawberry.field(description="What it is at.")
+    at: datetime = strawberry.field(description="When it said so.")
+
+
+@strawberry.type(name="Task", description="One unit of work, due at one instant.")
+class TaskNode(Node):
+    title: str = strawberry.field(description="What it is called, in one line.")
+    description: str | None = strawberry.field(description="What it is about.")
+    state: TaskState = strawberry.field(description="Where it is in its life.")
+    scheduled_at: datetime = strawberry.field(
+        description="When it is due: as asked for, then as its retries and snoozes move it."
+    )
+    action: Action = strawberry.field(description="What it does.")
+    queue: str = strawberry.field(description="The queue it is worked off in.")
+    priority: int = strawberry.field(description="0 is the most urgent, 9 the least.")
+    key: str | None = strawberry.field(description="The caller's name for it, unique within the tenant.")
+    owner: str | None = strawberry.field(
+        description="The person it is for, as the caller's application names them; "
+        "null when it is for the whole tenant."
+    )
+    labels: list[Label] = strawberry.field(
+        description="The caller's own references (an order, a customer), to find tasks by."
+    )
+    attempt: int = strawberry.field(description="How many attempts have started.")
+    max_attempts: int = strawberry.field(
+        description="How many there may be, those before it was run again and snoozed ones not counted."
+    )
+    timeout: timedelta = strawberry.field(description="How long one attempt may take.")
+
+    async def _progress(self, info: Ask) -> Progress | None:
+        found = await info.context.loaders.progress(self.task_id)
+        if found is None:
+            return None
+        return Progress(fraction=found.fraction, message=found.message, at=found.at)
+
+    progress: Progress | None = strawberry.field(
+        resolver=_progress, description="0 to 1, as the running handler last reported it."
+    )
+    result: Json | None = strawberry.field(description="What it came to, when it succeeded.")
+    error: TaskError | None = strawberry.field(description="Why its latest attempt did not succeed.")
+    created_at: datetime = strawberry.field(description="When it was made.")
+    updated_at: datetime = strawberry.field(description="When it last changed.")
+    started_at: datetime | None = strawberry.field(description="When its latest attempt started.")
+    finished_at: datetime | None = strawberry.field(description="When it ended; null until then.")
+    version: int = strawberry.field(
+        description="Grows with every change; pass it to a mutation to refuse a lost update."
+    )
+    trace_id: str | None = strawberry.field(description="W3C trace id of the request that made this task.")
+    task_id: strawberry.Private[UUID]
+
+    async def _attempts(
+        self, info: Ask, first: First = 20, after: After = strawberry.UNSET
+    ) -> AttemptConnection:
+        place = partial(read_attempt_cursor, task=self.task_id)
+        request = page_request(place, first=first, after=given(after))
+        start = request.after or 0
+        # One more than the page tells that there is more.
+        found = await info.context.loaders.attempts(self.task_id, request.size + 1, start)
+        return AttemptConnection.of(self.task_id, found, request.size, start)
+
+    attempts: AttemptConnection = strawberry.field(
+        resolver=_attempts, description="Its attempts, in the order they started."
+    )
+
+    async def _notifications(
+        self, info: Ask, first: First = 20, after: After = strawberry.UNSET
+    ) -> NotificationConnection:
+        return await notifications_of_task(info, self.task_id, first, given(after))
+
+    notifications: NotificationConnection = strawberry.field(
+        resolver=_notifications, description="What people were told of it."
+    )
+
+    @staticmethod
+    def of(task: Task) -> TaskNode:
+        error = None
+        if task.error is not None:
+            error = TaskError(type=task.error.type, message=task.error.message, attempt=task.error.attempt)
+        return TaskNode(
+            id=task_id(task.id),
+            task_id=task.id,
+            title=task.title,
+            description=task.description,
+            state=task.state,
+            scheduled_at=task.scheduled_at,
+            action=Action.of(task.action),
+            queue=task.queue,
+            priority=task.priority,
+            key=task.key,
+            owner=task.owner,
+            labels=[Label(name=name, value=value) for name, value in task.labels],
+            attempt=task.attempt,
+            max_attempts=task.retry.max_attempts,
+            timeout=task.timeout,
+            result=None if task.result is None else Json(task.result),
+            error=error,
+            created_at=task.created_at,
+            updated_at=task.updated_at,
+            started_at=task.started_at,
+            finished_at=task.finished_at,
+            version=task.version,
+            trace_id=task.trace_id,
+        )
+
+
+@strawberry.type(description="A task and its place in the list.")
+class TaskEdge:
+    cursor: str = strawberry.field(description="Its place, for `after` and `before` in the same order.")
+    node: TaskNode = strawberry.field(description="The task.")
+
+
+@strawberry.type(description="A page of a list of tasks.")
+class TaskConnection:
+    edges: list[TaskEdge] = strawberry.field(description="The tasks with their cursors.")
+    nodes: list[TaskNode] = strawberry.field(description="The tasks.")
+    page_info: PageInfo = strawberry.field(description="Whether there are more.")
+    wanted: strawberry.Private[TaskFilter]
+
+    async def _total_count(self, info: Ask) -> int | None:
+        return await info.context.tasks.count(info.context.caller, self.wanted)
+
+    total_count: int | None = strawberry.field(
+        resolver=_total_count, description="Counted only when asked for, up to 10,000; null means more."
+    )
+
+    @staticmethod
+    def of(page: Page[Task], wanted: TaskFilter, order: TaskOrder) -> TaskConnection:
+        nodes = [TaskNode.of(each) for each in page.items]
+        cursors = [task_cursor(_place(each, order), order) for each in page.items]
+        return TaskConnection(
+            edges=[TaskEdge(cursor=cursor, node=node) for cursor, node in zip(cursors, nodes, strict=True)],
+            nodes=nodes,
+            page_info=page_info(cursors, has_next=page.has_next, has_previous=page.has_previous),
+            wanted=wanted,
+        )
+
+
+def _place(task: Task, order: TaskOrder) -> TaskPlace:
+    match order:
+        case TaskOrder.CREATED_AT_DESC:
+            return TaskPlace(task.created_at, task.id)
+        case TaskOrder.UPDATED_AT_DESC:
+            return TaskPlace(task.updated_at, task.id)
+        case _:
+            return TaskPlace(task.scheduled_at, task.id)
+
+
+async def task(
+    info: Ask,
+    id: Annotated[
+        strawberry.ID | None, strawberry.argument(description="Its global id; this or `key`.")
+    ] = strawberry.UNSET,
+    key: Annotated[
+        str | None, strawberry.argument(description="The caller's name for it; this or `id`.")
+    ] = strawberry.UNSET,
+) -> TaskNode | None:
+    id, key = given(id), given(key)
+    context = info.context
+    if (id is None) == (key is None):
+        raise invalid("Ask by `id` or by `key`.", "id")
+    if id is not None:
+        uuid = read_task_id(id)
+        found = None if uuid is None else await context.loaders.task(uuid)
+    else:
+        found = await context.tasks.by_key(context.caller, key or "")
+    return None if found is None else TaskNode.of(found)
+
+
+async def tasks(
+    info: Ask,
+    *,
+    first: First = strawberry.UNSET,
+    after: After = strawberry.UNSET,
+    last: Last = strawberry.UNSET,
+    before: Before = strawberry.UNSET,
+    filter: Annotated[
+        TaskFilterInput | None, strawberry.argument(description="Which of them; absent means all.")
+    ] = strawberry.UNSET,
+    order_by: Annotated[
+        TaskOrder | None, strawberry.argument(description="In which order.")
+    ] = TaskOrder.SCHEDULED_AT_ASC,
+) -> TaskConnection:
+    order = order_by or TaskOrder.SCHEDULED_AT_ASC
+    request = page_request(
+        partial(read_task_cursor, order=order),
+        first=given(first),
+        after=given(after),
+        last=given(last),
+        before=given(before),
+    )
+    wanted = read_filter(given(filter))
+    page = await info.context.tasks.page(info.context.caller, wanted, order, request)
+    return TaskConnection.of(page, wanted, order)

@@ -1,0 +1,231 @@
+"""Plain stand-ins for the stores, for tests of what stands above them: they keep lists, and note each call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from domain.attempts.model import Attempt, Progress, Settled, Started
+from domain.clock import Clock
+from domain.contracts.tasks import TaskEventKind
+from domain.errors import Conflict, NotFound, StaleVersion
+from domain.notifications.model import Draft, Notification
+from domain.paging import Page, PageRequest
+from domain.tasks.listing import TaskFilter, TaskOrder, TaskPlace
+from domain.tasks.model import Task
+from domain.tasks.ports import Added, Change
+
+
+@dataclass
+class StoredTasks:
+    clock: Clock
+    calls: list[str] = field(default_factory=list)
+    rows: dict[UUID, Task] = field(default_factory=dict)
+    kinds: list[TaskEventKind] = field(default_factory=list)
+
+    async def add(self, tasks: Sequence[Task]) -> list[Added]:
+        self.calls.append("add")
+        added = []
+        for index, task in enumerate(tasks):
+            named = await self._named(task.tenant, task.key)
+            if named is not None and named.fingerprint != task.fingerprint:
+                raise Conflict(path=(str(index), "key"), task_id=named.id)
+            added.append(Added(named or task, created=named is None))
+        self.rows |= {each.task.id: each.task for each in added}
+        return added
+
+    async def find(self, tenant: str, ids: Sequence[UUID]) -> list[Task | None]:
+        self.calls.append("find")
+        found = [self.rows.get(id) for id in ids]
+        return [each if each is not None and each.tenant == tenant else None for each in found]
+
+    async def find_by_key(self, tenant: str, key: str) -> Task | None:
+        self.calls.append("find_by_key")
+        return await self._named(tenant, key)
+
+    async def page(
+        self, tenant: str, wanted: TaskFilter, order: TaskOrder, request: PageRequest[TaskPlace]
+    ) -> Page[Task]:
+        self.calls.append("page")
+        column, _, direction = order.value.lower().rpartition("_")
+
+        def place(task: Task) -> tuple[datetime, UUID]:
+            return getattr(task, column), task.id
+
+        listed = sorted(self._wanted(tenant, wanted), key=place, reverse=direction == "desc")
+        places = [place(task) for task in listed]
+        start, end = 0, len(listed)
+        if request.after is not None:
+            start = places.index((request.after.at, request.after.id)) + 1
+        if request.before is not None:
+            end = places.index((request.before.at, request.before.id))
+        low, high = start, min(end, start + request.size)
+        if request.backwards:
+            low, high = max(start, end - request.size), end
+        return Page(items=tuple(listed[low:high]), has_next=high < len(listed), has_previous=low > 0)
+
+    async def count(self, tenant: str, wanted: TaskFilter, limit: int) -> int | None:
+        self.calls.append("count")
+        number = len(self._wanted(tenant, wanted))
+        return number if number <= limit else None
+
+    async def change(
+        self,
+        tenant: str,
+        id: UUID,
+        change: Change,
+        kind: TaskEventKind,
+        *,
+        version: int | None = None,
+        owner: str | None = None,
+    ) -> Task:
+        self.calls.append("change")
+        task = self._locked(tenant, id, version, owner)
+        now = self.clock.now()
+        after = change(task, now)
+        if after != task:
+            after = replace(after, version=task.version + 1, updated_at=now)
+            self.rows[id] = after
+            self.kinds.append(kind)
+        return after
+
+    async def delete(
+        self, tenant: str, id: UUID, *, version: int | None = None, owner: str | None = None
+    ) -> None:
+        self.calls.append("delete")
+        self._locked(tenant, id, version, owner).deletable()
+        del self.rows[id]
+
+    async def _named(self, tenant: str, key: str | None) -> Task | None:
+        named = (task for task in self.rows.values() if (task.tenant, task.key) == (tenant, key))
+        return None if key is None else next(named, None)
+
+    def _wanted(self, tenant: str, wanted: TaskFilter) -> list[Task]:
+        return [
+            task
+            for task in self.rows.values()
+            if task.tenant == tenant
+            and (wanted.owner is None or task.owner == wanted.owner)
+            and (wanted.states is None or task.state in wanted.states)
+        ]
+
+    def _locked(self, tenant: str, id: UUID, version: int | None, owner: str | None) -> Task:
+        task = self.rows.get(id)
+        if task is None or task.tenant != tenant or (owner is not None and task.owner != owner):
+            raise NotFound
+        if version is not None and task.version != version:
+            raise StaleVersion
+        return task
+
+
+@dataclass
+class StoredAttempts:
+    calls: list[str] = field(default_factory=list)
+    rows: list[Attempt] = field(default_factory=list)
+    latest: dict[UUID, Progress] = field(default_factory=dict)
+
+    async def history(
+        self, tenant: str, task_ids: Sequence[UUID], first: int, after: int = 0
+    ) -> list[list[Attempt]]:
+        self.calls.append("history")
+        return [
+            [each for each in self.rows if each.task_id == id and each.number > after][:first]
+            for id in task_ids
+        ]
+
+    async def find(self, tenant: str, keys: Sequence[tuple[UUID, int]]) -> list[Attempt | None]:
+        self.calls.append("find_attempts")
+        known = {(each.task_id, each.number): each for each in self.rows}
+        return [known.get(key) for key in keys]
+
+    async def progress(self, tenant: str, task_ids: Sequence[UUID]) -> list[Progress | None]:
+        self.calls.append("progress")
+        return [self.latest.get(id) for id in task_ids]
+
+    async def start(self, worker: UUID, ids: Sequence[UUID]) -> list[Started]:
+        raise NotImplementedError
+
+    async def finish(self, worker: UUID, settled: Sequence[Settled]) -> frozenset[UUID]:
+        raise NotImplementedError
+
+    async def hand_back(self, worker: UUID, fences: Sequence[tuple[UUID, int]]) -> None:
+        raise NotImplementedError
+
+    async def report_progress(
+        self, worker: UUID, reports: Sequence[tuple[UUID, int, float, str | None]]
+    ) -> None:
+        raise NotImplementedError
+
+
+@dataclass
+class StoredNotifications:
+    clock: Clock
+    calls: list[str] = field(default_factory=list)
+    rows: list[Notification] = field(default_factory=list)
+
+    async def add(self, drafts: Sequence[Draft]) -> frozenset[str]:
+        raise NotImplementedError
+
+    async def find(self, tenant: str, ids: Sequence[UUID]) -> list[Notification | None]:
+        self.calls.append("find_notifications")
+        known = {each.id: each for each in self._of(tenant, None)}
+        return [known.get(id) for id in ids]
+
+    async def page(
+        self,
+        tenant: str,
+        request: PageRequest[int],
+        *,
+        owner: str | None = None,
+        unread_only: bool = False,
+    ) -> Page[Notification]:
+        self.calls.append("page_notifications")
+        listed = [each for each in self._of(tenant, owner) if not (unread_only and each.read_at)]
+        ahead = [each for each in listed if request.after is None or each.seq > request.after]
+        asked = [each for each in ahead if request.before is None or each.seq < request.before]
+        page = asked[-request.size :] if request.backwards else asked[: request.size]
+        return Page(
+            items=tuple(page),
+            has_next=bool(page) and page[-1] != listed[-1],
+            has_previous=bool(page) and page[0] != listed[0],
+        )
+
+    async def of_tasks(
+        self, tenant: str, task_ids: Sequence[UUID], first: int, after: int = 0
+    ) -> list[list[Notification]]:
+        self.calls.append("of_tasks")
+        listed = self._of(tenant, None)
+        return [[each for each in listed if each.task_id == id and each.seq > after][:first] for id in task_ids]
+
+    async def after(self, tenant: str, seq: int, limit: int) -> list[Notification]:
+        return [each for each in self._of(tenant, None) if each.seq > seq][:limit]
+
+    async def last_seq(self, tenant: str) -> int:
+        return max((each.seq for each in self._of(tenant, None)), default=0)
+
+    async def unread_count(self, tenant: str, owner: str | None = None) -> int:
+        self.calls.append("unread_count")
+        return sum(each.read_at is None for each in self._of(tenant, owner))
+
+    async def mark_read(
+        self,
+        tenant: str,
+        *,
+        ids: Sequence[UUID] | None = None,
+        up_to: int | None = None,
+        owner: str | None = None,
+    ) -> int:
+        self.calls.append("mark_read")
+        marked = [
+            each
+            for each in self._of(tenant, owner)
+            if each.read_at is None and (each.id in (ids or ()) or (up_to is not None and each.seq <= up_to))
+        ]
+        now = self.clock.now()
+        self.rows = [replace(each, read_at=now) if each in marked else each for each in self.rows]
+        return len(marked)
+
+    def _of(self, tenant: str, owner: str | None) -> list[Notification]:
+        return [each for each in self.rows if each.tenant == tenant and (owner is None or each.owner == owner)]
