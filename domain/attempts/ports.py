@@ -35,7 +35,10 @@ class Attempts(Protocol):
     """The worker's side: attempts under its lease. A write with an old fence changes nothing."""
 
     async def start(self, worker: UUID, ids: Sequence[UUID]) -> list[Started]:
-        """Start those still QUEUED, if the worker's lease is live; the rest was not there to start."""
+        """Start those still QUEUED, if the worker's lease is live; the rest was not there to start.
+
+        Names those the worker runs already as well: whoever did not get the answer may ask again.
+        """
         ...
 
     async def finish(self, worker: UUID, settled: Sequence[Settled]) -> frozenset[UUID]:

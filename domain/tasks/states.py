@@ -25,7 +25,7 @@ MOVES: dict[TaskState, frozenset[TaskState]] = {
     _S.QUEUED: frozenset({_S.RUNNING, _S.SCHEDULED, _S.CANCELLED}),
     # SCHEDULED: handed back by a worker that stops; RETRYING: also when a lease is lost.
     _S.RUNNING: frozenset({_S.SUCCEEDED, _S.RETRYING, _S.FAILED, _S.CANCELLED, _S.SCHEDULED}),
-    _S.RETRYING: frozenset({_S.QUEUED, _S.SCHEDULED, _S.CANCELLED}),
+    _S.RETRYING: frozenset({_S.QUEUED, _S.CANCELLED}),
     # SCHEDULED: run again.
     _S.SUCCEEDED: frozenset({_S.SCHEDULED}),
     _S.FAILED: frozenset({_S.SCHEDULED}),

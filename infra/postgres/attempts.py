@@ -34,6 +34,8 @@ with lease as materialized (
     select outbox_partition((task).id), task_changed_v1(task, 'STARTED') from started
 )
 select (task).* from started
+union all
+select t.* from tasks as t, lease where t.id = any($2) and t.state = 'RUNNING' and t.worker_id = $1
 """
 
 FINISH = """

@@ -88,7 +88,15 @@ async def test_a_hand_over_delivered_twice_starts_once(storage: Storage) -> None
     starts = await asyncio.gather(
         storage.attempts.start(one, [id]), storage.attempts.start(two, [id]), storage.attempts.start(one, [id])
     )
-    assert sum(len(started) for started in starts) == 1
+    assert {attempt.fence for started in starts for attempt in started} == {1}
+    assert not (starts[0] and starts[1]), "one worker alone has it"
+
+
+async def test_a_start_whose_answer_was_lost_can_be_asked_for_again(storage: Storage) -> None:
+    worker = await storage.a_worker()
+    (started,) = await storage.started(worker, a_task())
+    assert await storage.attempts.start(worker, [started.task_id]) == [started]
+    assert (await storage.event_kinds(started.task_id)).count("STARTED") == 1
 
 
 async def test_a_worker_without_a_live_lease_starts_nothing(storage: Storage) -> None:

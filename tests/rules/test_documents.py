@@ -1,0 +1,33 @@
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from domain.tasks.states import MOVES
+from infra.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    text = (ROOT / "docs/operations.md").read_text()
+    rows = dict(re.findall(r"^\| `CARILLON_(\w+)` \| (.*?) \|", text, re.MULTILINE))
+    assert set(rows) == {name.upper() for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        if field.default not in (None, ()):
+            shown = rows[name.upper()].strip("`")
+            assert shown == str(field.default).lower() or shown == str(field.default), name
+
+
+def test_the_diagram_of_states_shows_exactly_the_legal_moves() -> None:
+    text = (ROOT / "docs/states.md").read_text()
+    shown = set(re.findall(r"^    (\w+) --> (\w+)", text, re.MULTILINE))
+    assert shown == {(state.value, to.value) for state, moves in MOVES.items() for to in moves}
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
