@@ -1,0 +1,30 @@
+"""What kind of answer a client asks for (RFC 9110, Accept)."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+
+GRAPHQL_RESPONSE = "application/graphql-response+json"
+JSON = "application/json"
+
+
+def answer_type(headers: Headers) -> str:
+    """The draft's media type for who asks for it by name; plain JSON for everyone else, wildcards included."""
+    weights = _weights(headers)
+    asked = weights.get(GRAPHQL_RESPONSE, 0)
+    return GRAPHQL_RESPONSE if asked > 0 and asked >= weights.get(JSON, 0) else JSON
+
+
+def accepts_html(headers: Headers) -> bool:
+    """By name: a browser does, a tool that takes anything does not."""
+    return _weights(headers).get("text/html", 0) > 0
+
+
+def _weights(headers: Headers) -> dict[str, float]:
+    """Each media range named, and its q (1 when absent, 0 when it cannot be read)."""
+    weights = {}
+    for part in ",".join(headers.getlist("accept")).split(","):
+        media_range, *parameters = part.lower().replace(" ", "").split(";")
+        weight = next((p.removeprefix("q=") for p in parameters if p.startswith("q=")), "1")
+        weights[media_range] = float(weight) if weight.replace(".", "", 1).isdigit() else 0
+    return weights

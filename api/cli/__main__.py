@@ -1,0 +1,5 @@
+"""Entry of `python -m api.cli`."""
+
+from api.cli.main import app
+
+app(prog_name="carillon")

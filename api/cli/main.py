@@ -1,0 +1,140 @@
+"""The commands: one for each process, `dev` for all of them in one, and what is run once."""
+
+# Every command imports what it runs when it runs it: a start of `dev` has three seconds in all, and
+# `carillon --help` should not load a web server.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from api.cli.banner import banner
+from api.cli.settings import read_embedded_settings, read_service_settings
+from api.listening import CannotListen, address_of, listen
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from infra.settings import Settings
+
+app = typer.Typer(
+    help="Carillon, a task scheduler with a GraphQL face.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Host = Annotated[str, typer.Option(help="The address to listen at. Anyone who can reach it may do everything.")]
+Port = Annotated[int, typer.Option(help="The port to listen at; 0 takes a free one.", min=0, max=65_535)]
+
+
+@app.command()
+def dev(host: Host = "127.0.0.1", port: Port = 8000) -> None:
+    """Everything in one process, with a PostgreSQL of its own."""
+    settings = read_embedded_settings()
+    if "log_format" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"log_format": "console"})
+    listener = _listen(host, port)
+    from api.embedded import serve_everything
+    from jobs.process import leave
+
+    def announce() -> None:
+        typer.echo(banner(address_of(listener), settings.home))
+
+    _run(settings, serve_everything(settings, listener, announce), leave)
+
+
+@app.command()
+def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
+    """GraphQL over HTTP and websockets, health and metrics."""
+    settings = read_service_settings()
+    listener = _listen(host, port)
+    from api.serving import serve
+
+    def announce() -> None:
+        logging.getLogger(__name__).info("api serves at %s", address_of(listener))
+
+    _run(settings, serve(settings, listener, announce), sys.exit)
+
+
+@app.command()
+def worker() -> None:
+    """Runs tasks."""
+    _run_process("worker")
+
+
+@app.command()
+def scheduler() -> None:
+    """Hands due tasks to the workers, and rescues what was lost."""
+    _run_process("scheduler")
+
+
+@app.command()
+def relay() -> None:
+    """Publishes what happened to tasks."""
+    _run_process("relay")
+
+
+@app.command()
+def notifier() -> None:
+    """Turns what happened into notifications."""
+    _run_process("notifier")
+
+
+@app.command()
+def migrate() -> None:
+    """Brings the database to the schema of this version."""
+    settings = read_service_settings("database_url")
+    from infra.bootstrap import migrate_database
+
+    _run(settings, migrate_database(settings), sys.exit)
+
+
+@app.command()
+def schema() -> None:
+    """Prints the GraphQL schema."""
+    from schema.build import build_schema
+
+    typer.echo(build_schema().as_str())
+
+
+def _run_process(part: str) -> NoReturn:
+    settings = read_service_settings()
+    from jobs.process import Part, run_process
+
+    run_process(settings, Part(part))
+
+
+def _run(settings: Settings, work: Coroutine[Any, Any, None], leave: Callable[[int], NoReturn]) -> NoReturn:
+    """`leave` ends the process, before the loop is closed: what it closes is waited for."""
+    import uvloop
+
+    from infra.bootstrap import CannotStart
+    from infra.telemetry.logs import configure_logs
+
+    configure_logs(settings)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            runner.run(work)
+        except CannotStart as error:
+            typer.echo(str(error), err=True)
+            leave(1)
+        except Exception:
+            logging.getLogger(__name__).exception("cannot go on")
+            leave(1)
+        leave(0)
+
+
+def _listen(host: str, port: int) -> socket:
+    try:
+        return listen(host, port)
+    except CannotListen as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error

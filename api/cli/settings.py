@@ -1,0 +1,54 @@
+"""Settings as the command line reads them: what is wrong is told in a line for each, without its value."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import typer
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from infra.settings import Settings
+
+SERVICES = ("database_url", "redis_url", "amqp_url")
+BAD_SETTINGS = 2
+"""Exit code, as for a wrong argument."""
+
+
+def read_settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults: dict[str, list[str]] = {}
+        for each in error.errors(include_url=False, include_context=False, include_input=False):
+            faults.setdefault(_variable(str(each["loc"][0])), []).append(each["msg"])
+        _refuse([f"{variable}: {'; '.join(messages)}" for variable, messages in faults.items()])
+    except SettingsError as error:
+        _refuse([str(error)])
+
+
+def read_service_settings(*needed: str) -> Settings:
+    """For a process that runs on services: every URL it needs must be set."""
+    settings = read_settings()
+    missing = [_variable(name) for name in needed or SERVICES if getattr(settings, name) is None]
+    if missing:
+        _refuse([f"Not set: {', '.join(missing)}. (`carillon dev` runs without any of them.)"])
+    return settings
+
+
+def read_embedded_settings() -> Settings:
+    settings = read_settings()
+    present = [_variable(name) for name in SERVICES if getattr(settings, name) is not None]
+    if present:
+        _refuse([f"`carillon dev` brings its own services: unset {', '.join(present)}."])
+    return settings
+
+
+def _variable(name: str) -> str:
+    return f"CARILLON_{name.upper()}"
+
+
+def _refuse(lines: list[str]) -> NoReturn:
+    for line in lines:
+        typer.echo(line, err=True)
+    raise typer.Exit(BAD_SETTINGS)

@@ -1,0 +1,76 @@
+"""The operations every transport runs: who runs them, for how long, and how they are counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from api.metrics import ApiMetrics
+from domain.clock import Ids
+from domain.tenancy.model import Caller
+from schema.context import Context
+from schema.errors import present
+from schema.operations import Kind, OperationRequest, Operations, Result
+
+OPERATION_TIMEOUT = 20.0
+"""Seconds a query or mutation may take."""
+
+
+class Graph:
+    def __init__(
+        self,
+        operations: Operations,
+        identify: Callable[[], Caller],
+        new_context: Callable[[Caller], Context],
+        metrics: ApiMetrics,
+        ids: Ids,
+    ) -> None:
+        self._operations = operations
+        self._new_context = new_context
+        self.identify = identify
+        self._ids = ids
+        self.metrics = metrics
+
+    def kind(self, request: OperationRequest) -> Kind | None:
+        """None for what cannot be executed: `execute` says why."""
+        return self._operations.kind(request)
+
+    async def execute(self, kind: Kind | None, request: OperationRequest, caller: Caller) -> Result:
+        try:
+            async with asyncio.timeout(OPERATION_TIMEOUT):
+                result = await self._operations.execute(request, self._new_context(caller))
+        except TimeoutError:
+            self.metrics.limits.labels("operation_time").inc()
+            result = Result({"data": None, "errors": [timed_out()]}, valid=True)
+        self._count(kind or "unknown", result)
+        return result
+
+    async def subscribe(
+        self, request: OperationRequest, caller: Caller
+    ) -> AsyncGenerator[dict[str, Any], None] | Result:
+        """Each event sees fresh data. To be iterated and closed by the task that asked for it."""
+        stream = await self._operations.subscribe(request, lambda: self._new_context(caller))
+        self._count("subscription", stream)
+        return stream
+
+    def present(self, fault: Exception) -> dict[str, Any]:
+        """What a client is told of a fault of the transport; it is logged under the id told, and counted."""
+        self.metrics.faults.inc()
+        return present([fault], self._ids)[0]
+
+    def _count(self, kind: str, outcome: object) -> None:
+        if isinstance(outcome, Result) and not outcome.valid:
+            word = "refused"
+        elif isinstance(outcome, Result) and outcome.body.get("errors"):
+            word = "errors"
+        else:
+            word = "ok"
+        self.metrics.operations.labels(kind, word).inc()
+
+
+def timed_out() -> dict[str, Any]:
+    return {
+        "message": f"Stopped after {OPERATION_TIMEOUT:.0f} seconds: it may or may not have taken effect",
+        "extensions": {"code": "TIMEOUT"},
+    }

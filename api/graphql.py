@@ -1,0 +1,116 @@
+"""GraphQL over HTTP: POST of JSON, and the GraphiQL page for browsers.
+
+After the draft https://graphql.github.io/graphql-over-http/draft/, stricter in one thing: a request that is
+not executed is a 400 whichever media type was asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from api import graphiql
+from api.accept import accepts_html, answer_type
+from api.graph import Graph
+from api.payloads import MAX_BYTES, Malformed, read_json, read_operation, write_json
+from api.websocket_messages import PROTOCOL
+from schema.operations import Result
+
+BODY_TIMEOUT = 10.0
+"""Seconds a body may take to arrive."""
+RETRY_AFTER = "1"
+"""Seconds, for the header of that name."""
+
+
+class GraphQLOverHttp:
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    async def answer(self, request: Request) -> Response:
+        if request.method in {"GET", "HEAD"} and accepts_html(request.headers):
+            return graphiql.page()
+        try:
+            result = await self._execute(request)
+        except Malformed as error:
+            refused = _Refused(400, "BAD_REQUEST", f"The request cannot be read: {error}.")
+            return _answer(request, 400, refused.body)
+        except _Refused as refused:
+            return _answer(request, refused.status, refused.body, refused.headers)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        return _answer(request, _status(result), result.body)
+
+    async def _execute(self, request: Request) -> Result:
+        _check_headers(request)
+        operation, _ = read_operation(read_json(await self._read_body(request)))
+        kind = self._graph.kind(operation)
+        if kind == "subscription":
+            raise Malformed(f"subscriptions are served over a websocket here, with the subprotocol {PROTOCOL}")
+        return await self._graph.execute(kind, operation, self._graph.identify())
+
+    async def _read_body(self, request: Request) -> str:
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT):
+                async for part in request.stream():
+                    body += part
+                    if len(body) > MAX_BYTES:
+                        raise self._limit_hit(413, "body_too_large", f"The body is over {MAX_BYTES} bytes.")
+        except TimeoutError:
+            message = f"The body took over {BODY_TIMEOUT:.0f} seconds."
+            raise self._limit_hit(408, "body_too_slow", message, {"connection": "close"}) from None
+        try:
+            return body.decode()
+        except UnicodeDecodeError:
+            raise Malformed("it is not UTF-8") from None
+
+    def _limit_hit(
+        self, status: int, limit: str, message: str, headers: dict[str, str] | None = None
+    ) -> _Refused:
+        self._graph.metrics.limits.labels(limit).inc()
+        return _Refused(status, limit.upper(), message, headers)
+
+
+class _Refused(Exception):  # noqa: N818  an answer, not a fault
+    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {"errors": [{"message": message, "extensions": {"code": code}}]}
+        self.headers = headers or {}
+
+
+def _check_headers(request: Request) -> None:
+    """Only JSON: a browser asks before it sends that to another origin, so that no page can forge a request."""
+    if request.method != "POST":
+        message = "Send operations as POST with a JSON body; a browser finds GraphiQL here."
+        raise _Refused(405, "METHOD_NOT_ALLOWED", message, {"allow": "GET, POST"})
+    media_type, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    charset = parameters.replace(" ", "").replace('"', "")
+    if media_type.strip() != "application/json" or charset not in {"", "charset=utf-8", "charset=utf8"}:
+        raise _Refused(415, "UNSUPPORTED_MEDIA_TYPE", "Send the operation as application/json, in UTF-8.")
+
+
+def _status(result: Result) -> int:
+    """A fault is the status only when nothing could be answered; else what was answered counts."""
+    if any(value is not None for value in (result.body.get("data") or {}).values()):
+        return 200
+    codes = {error["extensions"]["code"] for error in result.body.get("errors", ())}
+    if codes == {"UNAVAILABLE"}:
+        return 503
+    if codes == {"TIMEOUT"}:
+        return 504
+    if result.valid:
+        return 200
+    return 500 if "INTERNAL" in codes else 400
+
+
+def _answer(
+    request: Request, status: int, body: dict[str, Any], headers: dict[str, str] | None = None
+) -> Response:
+    headers = {"content-type": f"{answer_type(request.headers)}; charset=utf-8"} | (headers or {})
+    if status == 503:  # noqa: PLR2004  Service Unavailable
+        headers["retry-after"] = RETRY_AFTER
+    return Response(write_json(body), status, headers)

@@ -1,0 +1,69 @@
+"""The web application: every address the API answers at."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route, WebSocketRoute
+
+from api import graphiql
+from api.auth import identify
+from api.graph import Graph
+from api.graphql import GraphQLOverHttp
+from api.health import Check, Readiness, liveness
+from api.metrics import ApiMetrics, MetricsPage
+from api.trace import Traced
+from api.websocket import GraphQLOverWebsocket
+from infra.bootstrap import ApiServices
+from infra.telemetry.trace import current_traceparent, new_traceparent
+from schema.build import build_schema
+from schema.context import Contexts
+from schema.operations import Operations
+
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+"""All of them reach GraphQL, to be told in its own words what it takes."""
+
+
+def create_app(services: ApiServices) -> Starlette:
+    """On services that are open for as long as the application serves."""
+    settings = services.settings
+    contexts = Contexts(services, poll_interval=timedelta(seconds=settings.poll_interval))
+    graph = Graph(
+        Operations(build_schema()),
+        identify=partial(identify, settings),
+        new_context=lambda caller: contexts.new(caller, current_traceparent() or new_traceparent()),
+        metrics=ApiMetrics(services.metrics),
+        ids=services.ids,
+    )
+    return application(graph, services.metrics, services.health, services.gauges)
+
+
+def application(
+    graph: Graph,
+    registry: CollectorRegistry,
+    checks: Mapping[str, Check],
+    refresh_gauges: Callable[[], Awaitable[None]],
+) -> Starlette:
+    return Starlette(
+        routes=[
+            Route("/", _to_graphiql),
+            Route("/graphql", GraphQLOverHttp(graph).answer, methods=METHODS),
+            WebSocketRoute("/graphql", GraphQLOverWebsocket(graph).serve),
+            graphiql.assets,
+            Route("/health/liveness", liveness),
+            Route("/health/readiness", Readiness(checks).answer),
+            Route("/metrics", MetricsPage(registry, refresh_gauges).answer),
+        ],
+        middleware=[Middleware(Traced, metrics=graph.metrics, present=graph.present)],
+    )
+
+
+async def _to_graphiql(_: Request) -> Response:
+    return RedirectResponse("/graphql")

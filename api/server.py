@@ -1,0 +1,56 @@
+"""The web server, set up for many sockets, and owned by the process that runs it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+from typing_extensions import override
+
+from api.payloads import MAX_BYTES
+
+KEEP_ALIVE = 75
+"""Seconds an idle connection is kept, longer than the clients and proxies in front of it keep theirs."""
+PING_INTERVAL = 12.0
+"""Seconds between pings of a websocket, and how long the peer has to answer one."""
+
+
+class Server(uvicorn.Server):
+    """Leaves the signals to the process, and tells when it serves."""
+
+    def __init__(self, app: ASGIApp, *, stop_grace: float, ready: Callable[[], None]) -> None:
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="websockets-sansio",
+            ws_max_size=MAX_BYTES,
+            ws_ping_interval=PING_INTERVAL,
+            ws_ping_timeout=PING_INTERVAL,
+            ws_per_message_deflate=False,  # it costs 250 KB for each socket
+            lifespan="off",
+            workers=1,
+            log_config=None,
+            log_level=logging.WARNING,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=math.ceil(stop_grace),
+        )
+        super().__init__(config)
+        self._ready = ready
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    @override
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

@@ -1,0 +1,219 @@
+"""GraphQL over websockets: `graphql-transport-ws` to the letter, many operations on one socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing, suppress
+from urllib.parse import urlsplit
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
+
+from api.graph import Graph
+from api.payloads import Malformed
+from api.trace import given_traceparent
+from api.websocket_messages import (
+    PROTOCOL,
+    ClientMessage,
+    CloseCode,
+    Complete,
+    ConnectionInit,
+    Ping,
+    Pong,
+    Subscribe,
+    complete,
+    connection_ack,
+    error,
+    next_result,
+    pong,
+    read_message,
+)
+from domain.tenancy.model import Caller
+from infra.telemetry.trace import in_trace, new_traceparent
+from schema.operations import Result
+
+log = logging.getLogger(__name__)
+
+INITIALISATION_TIMEOUT = 5.0
+"""Seconds a client has to send `connection_init`."""
+CLOSE_TIMEOUT = 5.0
+"""Seconds to get rid of a close message when the peer does not read."""
+MAX_OPERATIONS = 100
+"""Per socket, those still being ended included."""
+MAX_REASON = 123
+"""Bytes of a close frame's reason (RFC 6455, 5.5)."""
+_GONE = (WebSocketDisconnect, WebSocketDisconnected)
+
+
+class GraphQLOverWebsocket:
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    async def serve(self, websocket: WebSocket) -> None:
+        if _is_foreign(websocket):
+            await websocket.close()  # not accepted yet: the handshake is answered with 403
+        elif PROTOCOL not in websocket.scope["subprotocols"]:
+            await websocket.accept()
+            await websocket.close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
+        else:
+            await websocket.accept(PROTOCOL)
+            with self._graph.metrics.sockets.track_inprogress():
+                await _Socket(websocket, self._graph).serve()
+
+
+def _is_foreign(websocket: WebSocket) -> bool:
+    """Whether a page of another site opened it. Browsers say so, and for sockets it is the only guard."""
+    origin = websocket.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc.lower() != websocket.headers.get("host", "").lower()
+
+
+class _Close(Exception):  # noqa: N818  the protocol's own answer, not a fault
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class _Socket:
+    """One client. Its task group owns every operation; when the conversation ends, they end.
+
+    Messages go straight to the transport, which makes whoever sends wait while the peer does not read. So
+    nothing is queued here: a subscription that waits falls behind its feed, which ends it with RESYNC.
+    """
+
+    def __init__(self, websocket: WebSocket, graph: Graph) -> None:
+        self._websocket = websocket
+        self._graph = graph
+        self._traceparent = given_traceparent(websocket.headers)
+        self._active: dict[str, asyncio.Task[None]] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            closing = await self._converse(group)
+            for task in self._running:
+                task.cancel()
+            if closing is not None:
+                await self._close(closing)
+
+    async def _converse(self, group: asyncio.TaskGroup) -> _Close | None:
+        """Until the peer is gone, or has to go."""
+        try:
+            caller = await self._initialise()
+            while True:
+                await self._handle(await self._receive(), caller, group)
+        except Malformed as malformed:
+            return _Close(CloseCode.BAD_REQUEST, f"Invalid message received: {malformed}")
+        except _Close as closing:
+            return closing
+        except _GONE:
+            return None
+
+    async def _initialise(self) -> Caller:
+        try:
+            async with asyncio.timeout(INITIALISATION_TIMEOUT):
+                while not isinstance(message := await self._receive(), ConnectionInit):
+                    await self._handle_early(message)
+        except TimeoutError:
+            self._graph.metrics.limits.labels("initialisation_time").inc()
+            raise _Close(CloseCode.INITIALISATION_TIMEOUT, "Connection initialisation timeout") from None
+        caller = self._graph.identify()
+        await self._websocket.send_text(connection_ack())
+        return caller
+
+    async def _handle_early(self, message: ClientMessage) -> None:
+        match message:
+            case Subscribe():
+                raise _Close(CloseCode.UNAUTHORIZED, "Unauthorized")
+            case Ping(payload):
+                await self._websocket.send_text(pong(payload))
+
+    async def _handle(self, message: ClientMessage, caller: Caller, group: asyncio.TaskGroup) -> None:
+        match message:
+            case ConnectionInit():
+                raise _Close(CloseCode.TOO_MANY_INITIALISATIONS, "Too many initialisation requests")
+            case Ping(payload):
+                await self._websocket.send_text(pong(payload))
+            case Pong():
+                pass
+            case Complete(operation_id):
+                if (task := self._active.pop(operation_id, None)) is not None:
+                    task.cancel()
+            case Subscribe():
+                await self._begin(message, caller, group)
+
+    async def _begin(self, message: Subscribe, caller: Caller, group: asyncio.TaskGroup) -> None:
+        if message.id in self._active:
+            raise _Close(CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {message.id} already exists")
+        if len(self._running) >= MAX_OPERATIONS:
+            self._graph.metrics.limits.labels("socket_operations").inc()
+            text = f"A socket carries up to {MAX_OPERATIONS} operations at once"
+            refusal = {"message": text, "extensions": {"code": "TOO_MANY"}}
+            await self._websocket.send_text(error(message.id, [refusal]))
+            return
+        task = group.create_task(self._operate(message, caller))
+        self._active[message.id] = task
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _operate(self, message: Subscribe, caller: Caller) -> None:
+        """One operation to its end. Nothing that goes wrong in it is the end of the socket."""
+        with in_trace(message.traceparent or self._traceparent or new_traceparent()):
+            try:
+                await self._run(message, caller)
+            except _GONE:
+                pass  # whoever reads from it hears the same
+            except Exception as fault:  # noqa: BLE001  it is logged, counted, and told to the client
+                await self._tell(message.id, fault)
+            finally:
+                if self._is_active(message.id):
+                    del self._active[message.id]
+
+    async def _tell(self, operation_id: str, fault: Exception) -> None:
+        shown = self._graph.present(fault)
+        if self._is_active(operation_id):
+            with suppress(*_GONE):
+                await self._websocket.send_text(error(operation_id, [shown]))
+
+    def _is_active(self, operation_id: str) -> bool:
+        """Whether the client still waits for this operation: it may have completed it, and begun another."""
+        return self._active.get(operation_id) is asyncio.current_task()
+
+    async def _run(self, message: Subscribe, caller: Caller) -> None:
+        kind = self._graph.kind(message.request)
+        if kind != "subscription":
+            await self._send_result(message.id, await self._graph.execute(kind, message.request, caller))
+            return
+        stream = await self._graph.subscribe(message.request, caller)
+        if isinstance(stream, Result):
+            await self._send_result(message.id, stream)
+            return
+        with self._graph.metrics.subscriptions.track_inprogress():
+            async with aclosing(stream):
+                async for body in stream:
+                    await self._websocket.send_text(next_result(message.id, body))
+        await self._websocket.send_text(complete(message.id))
+
+    async def _send_result(self, operation_id: str, result: Result) -> None:
+        if not result.valid:
+            await self._websocket.send_text(error(operation_id, result.body["errors"]))
+            return
+        await self._websocket.send_text(next_result(operation_id, result.body))
+        await self._websocket.send_text(complete(operation_id))
+
+    async def _receive(self) -> ClientMessage:
+        message = await self._websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message["code"])
+        text = message.get("text")
+        if text is None:
+            raise Malformed("messages are text")
+        return read_message(text)
+
+    async def _close(self, closing: _Close) -> None:
+        reason = closing.reason.encode()[:MAX_REASON].decode(errors="ignore")
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._websocket.close(closing.code, reason)
+        except (*_GONE, TimeoutError):
+            log.debug("a peer did not hear why its socket was closed")

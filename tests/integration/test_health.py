@@ -1,0 +1,134 @@
+"""Health and metrics: what supervisors, load balancers and Prometheus see."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+
+import httpx2
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from api import health, metrics
+from api.health import Readiness
+from api.metrics import MetricsPage
+from tests.support.small_graph import small_app
+
+
+async def up() -> None:
+    """Answers at once."""
+
+
+async def down() -> None:
+    raise ConnectionError("postgresql://carillon:hunter2@database/carillon is gone")
+
+
+async def mute() -> None:
+    await asyncio.Event().wait()
+
+
+async def ask(app: Starlette, path: str) -> httpx2.Response:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://here") as client:
+        return await client.get(path)
+
+
+async def test_a_process_that_lives_says_so_whatever_else_is_gone() -> None:
+    answer = await ask(small_app(checks={"postgres": down}), "/health/liveness")
+    assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
+
+
+async def test_with_everything_there_it_is_ready() -> None:
+    answer = await ask(small_app(checks={"postgres": up, "redis": up, "rabbitmq": up}), "/health/readiness")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "ready"
+    assert set(answer.json()["checks"]) == {"postgres", "redis", "rabbitmq"}
+    assert answer.json()["checks"]["redis"]["status"] == "up"
+    assert answer.json()["checks"]["redis"]["milliseconds"] >= 0
+
+
+async def test_without_postgres_it_is_not_ready_and_names_it() -> None:
+    answer = await ask(small_app(checks={"postgres": down, "redis": up}), "/health/readiness")
+    assert answer.status_code == 503
+    assert answer.json()["status"] == "unready"
+    assert answer.json()["checks"]["postgres"]["status"] == "down"
+    assert "hunter2" not in answer.text
+
+
+@pytest.mark.parametrize("gone", ["redis", "rabbitmq"])
+async def test_without_what_it_can_do_without_it_is_degraded_and_serves(gone: str) -> None:
+    checks = {"postgres": up, "redis": up, "rabbitmq": up, gone: down}
+    answer = await ask(small_app(checks=checks), "/health/readiness")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "degraded"
+    assert answer.json()["checks"][gone]["status"] == "down"
+
+
+async def test_dependencies_that_do_not_answer_cost_one_time_limit_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health, "CHECK_TIMEOUT", 0.1)
+    started = perf_counter()
+    answer = await ask(
+        small_app(checks={"postgres": mute, "redis": mute, "rabbitmq": mute}), "/health/readiness"
+    )
+    assert perf_counter() - started < 0.25
+    assert answer.status_code == 503
+    assert {check["status"] for check in answer.json()["checks"].values()} == {"down"}
+
+
+async def test_a_dependency_that_goes_is_logged_once_and_again_when_it_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    here = False
+
+    async def check() -> None:
+        if not here:
+            raise ConnectionError
+
+    caplog.set_level("INFO")
+    app = Starlette(routes=[Route("/health/readiness", Readiness({"redis": check}).answer)])
+    await ask(app, "/health/readiness")
+    await ask(app, "/health/readiness")
+    here = True
+    await ask(app, "/health/readiness")
+    await ask(app, "/health/readiness")
+    told = [record.getMessage() for record in caplog.records if record.name == "api.health"]
+    assert told == ["redis does not answer its health check", "redis answers its health check again"]
+
+
+async def test_metrics_are_in_the_prometheus_text_format() -> None:
+    app = small_app()
+    await ask(app, "/health/liveness")
+    answer = await ask(app, "/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    families = {family.name for family in text_string_to_metric_families(answer.text)}
+    assert {"carillon_http_request_duration_seconds", "carillon_graphql_operations"} <= families
+    assert {"carillon_websocket_connections", "process_resident_memory_bytes"} <= families
+
+
+def metrics_app(refresh: Callable[[], Awaitable[None]], registry: CollectorRegistry) -> Starlette:
+    return Starlette(routes=[Route("/metrics", MetricsPage(registry, refresh).answer)])
+
+
+async def test_a_scrape_sees_the_gauges_as_they_are_now() -> None:
+    registry = CollectorRegistry()
+    depth = Gauge("depth", "How much waits", registry=registry)
+
+    async def refresh() -> None:
+        depth.set(7)
+
+    assert "depth 7.0" in (await ask(metrics_app(refresh, registry), "/metrics")).text
+
+
+@pytest.mark.parametrize("refresh", [down, mute])
+async def test_a_scrape_is_answered_though_the_gauges_cannot_be_read(
+    refresh: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "REFRESH_TIMEOUT", 0.05)
+    answer = await ask(metrics_app(refresh, CollectorRegistry()), "/metrics")
+    assert answer.status_code == 200
+    assert "carillon_gauges_failures_total 1.0" in answer.text

@@ -1,0 +1,351 @@
+"""GraphQL over HTTP: what is answered, and what is refused and how."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+from prometheus_client import CollectorRegistry
+from starlette.types import Receive, Scope, Send
+
+from api import graphql
+from api.metrics import ApiMetrics
+from api.payloads import MAX_BYTES
+from api.trace import Traced
+from infra.system import TimeOrderedIds
+from schema.errors import present
+from tests.support.graphql_client import HttpClient, http_client
+from tests.support.serving import serving
+from tests.support.small_graph import small_app
+from tests.support.waiting import until
+
+JSON = {"content-type": "application/json"}
+GRAPHQL_RESPONSE = "application/graphql-response+json"
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.fixture(scope="module")
+async def client() -> AsyncIterator[HttpClient]:
+    async with serving(small_app()) as address, http_client(address) as client:
+        yield client
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+async def counted(registry: CollectorRegistry) -> AsyncIterator[HttpClient]:
+    """A client of a server of its own, which counts in `registry`."""
+    async with serving(small_app(registry=registry)) as address, http_client(address) as client:
+        yield client
+
+
+async def test_queries_and_mutations_are_answered(client: HttpClient) -> None:
+    assert await client.execute("query($name: String!) { hello(name: $name) }", name="Käthe") == {
+        "hello": "hello Käthe"
+    }
+    assert await client.execute("mutation { double(number: 4) }") == {"double": 8}
+
+
+async def test_one_of_several_operations_is_chosen_by_name(client: HttpClient) -> None:
+    body = {"query": 'query A { hello } query B { hello(name: "B") }', "operationName": "B", "extensions": {}}
+    answer = await client.http.post("/graphql", json=body)
+    assert answer.json() == {"data": {"hello": "hello B"}}
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        (None, "application/json"),
+        ("*/*", "application/json"),
+        ("text/html", "application/json"),
+        (GRAPHQL_RESPONSE, GRAPHQL_RESPONSE),
+        (f"{GRAPHQL_RESPONSE}, application/json;q=0.9", GRAPHQL_RESPONSE),
+        (f"application/json, {GRAPHQL_RESPONSE}", GRAPHQL_RESPONSE),
+        (f"{GRAPHQL_RESPONSE};q=0.5, application/json", "application/json"),
+        (f"{GRAPHQL_RESPONSE};q=0", "application/json"),
+        (f"{GRAPHQL_RESPONSE};q=nonsense, application/json", "application/json"),
+    ],
+)
+async def test_the_media_type_is_the_one_asked_for(
+    client: HttpClient, accept: str | None, media_type: str
+) -> None:
+    request = client.http.build_request("POST", "/graphql", json={"query": "{ hello }"})
+    del request.headers["accept"]
+    if accept is not None:
+        request.headers["accept"] = accept
+    answer = await client.http.send(request)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == f"{media_type}; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"5",
+        b"null",
+        b"true",
+        b'"{ hello }"',
+        b"[]",
+        b'[{"query": "{ hello }"}]',
+        b"{}",
+        b"{",
+        b'{"query": null}',
+        b'{"query": 5}',
+        b'{"query": {"a": 1}}',
+        b'{"query": "{ hello }", "variables": 5}',
+        b'{"query": "{ hello }", "variables": "{}"}',
+        b'{"query": "{ hello }", "variables": []}',
+        b'{"query": "{ hello }", "variables": {"x": NaN}}',
+        b'{"query": "{ hello }", "variables": {"x": Infinity}}',
+        b'{"query": "{ hello }", "variables": {"x": ' + b"9" * 5000 + b"}}",
+        b'{"query": "{ hello }", "variables": {"x": "half a pair: \\ud800"}}',
+        b'{"query": "{ hello }", "operationName": 5}',
+        b'{"query": "{ hello }", "operationName": []}',
+        b'{"query": "{ hello }", "extensions": "x"}',
+        b'{"query": "{ hello \xff}"}',
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+    ],
+    ids=lambda body: body[:50],
+)
+async def test_a_body_that_is_no_request_is_a_400_that_says_so(client: HttpClient, body: bytes) -> None:
+    answer = await client.http.post("/graphql", content=body, headers=JSON)
+    assert answer.status_code == 400
+    (error,) = answer.json()["errors"]
+    assert error["extensions"]["code"] == "BAD_REQUEST"
+    assert error["message"].startswith("The request cannot be read: ")
+
+
+async def test_a_whole_surrogate_pair_is_text_like_any_other(client: HttpClient) -> None:
+    body = rb'{"query": "query($n: String!) { hello(name: $n) }", "variables": {"n": "\ud83d\ude00 \\ud800"}}'
+    answer = await client.http.post("/graphql", content=body, headers=JSON)
+    assert answer.json() == {"data": {"hello": "hello \N{GRINNING FACE} \\ud800"}}
+
+
+@pytest.mark.parametrize("accept", ["application/json", GRAPHQL_RESPONSE])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{",
+        "{ nothing }",
+        "query A { hello } query B { hello }",
+        "",
+        "{ hello(name: 5) }",
+        "fragment F on Query { hello }",
+    ],
+)
+async def test_graphql_that_cannot_be_executed_is_a_400_without_data(
+    client: HttpClient, query: str, accept: str
+) -> None:
+    answer = await client.post(query, headers={"accept": accept})
+    assert answer.status_code == 400
+    assert set(answer.json()) == {"errors"}
+
+
+async def test_bad_variables_are_a_400_without_data(client: HttpClient) -> None:
+    answer = await client.post("query($n: Int!) { hello }", n="five")
+    assert answer.status_code == 400
+    assert "data" not in answer.json()
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "",
+        "text/plain",
+        "text/plain; application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/graphql",
+        "application/jsonp",
+        "application/json; charset=latin-1",
+    ],
+)
+async def test_only_json_is_accepted_so_that_no_foreign_page_can_post(
+    client: HttpClient, content_type: str
+) -> None:
+    answer = await client.http.post(
+        "/graphql", content=b'{"query": "{ hello }"}', headers={"content-type": content_type}
+    )
+    assert answer.status_code == 415
+    assert answer.json()["errors"][0]["extensions"]["code"] == "UNSUPPORTED_MEDIA_TYPE"
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"']
+)
+async def test_json_is_recognised_however_it_is_written(client: HttpClient, content_type: str) -> None:
+    answer = await client.http.post(
+        "/graphql", content=b'{"query": "{ hello }"}', headers={"content-type": content_type}
+    )
+    assert answer.json() == {"data": {"hello": "hello world"}}
+
+
+async def test_a_body_over_the_limit_is_a_413_and_counted(
+    counted: HttpClient, registry: CollectorRegistry
+) -> None:
+    query = "{ hello } #"
+    fits = json.dumps({"query": query + "x" * (MAX_BYTES - len(query) - 13)})
+    assert len(fits) == MAX_BYTES
+    assert (await counted.http.post("/graphql", content=fits, headers=JSON)).status_code != 413
+    answer = await counted.http.post("/graphql", content=fits + " ", headers=JSON)
+    assert answer.status_code == 413
+    assert answer.json()["errors"][0]["extensions"]["code"] == "BODY_TOO_LARGE"
+    assert registry.get_sample_value("carillon_api_limits_hit_total", {"limit": "body_too_large"}) == 1
+    assert await counted.execute("{ hello }") == {"hello": "hello world"}
+
+
+async def test_a_body_of_unknown_length_is_bounded_too(client: HttpClient) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(2 * MAX_BYTES // 65536):
+            yield b" " * 65536
+
+    answer = await client.http.post("/graphql", content=endless(), headers=JSON)
+    assert answer.status_code == 413
+
+
+async def test_a_body_that_does_not_come_is_a_408(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphql, "BODY_TIMEOUT", 0.05)
+    address = urlsplit(str(client.http.base_url))
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    head = b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
+    writer.write(head)
+    async with asyncio.timeout(5):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_client_that_leaves_before_its_body_came_is_no_fault(
+    counted: HttpClient, registry: CollectorRegistry
+) -> None:
+    address = urlsplit(str(counted.http.base_url))
+    _, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(
+        b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
+    )
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    labels = {"method": "POST", "route": "/graphql", "status": "400"}
+    await until(lambda: registry.get_sample_value("carillon_http_request_duration_seconds_count", labels) == 1)
+    assert registry.get_sample_value("carillon_api_faults_total") == 0
+
+
+async def test_a_subscription_is_sent_to_the_websocket(client: HttpClient) -> None:
+    answer = await client.post("subscription { count(to: 3) }")
+    assert answer.status_code == 400
+    assert "graphql-transport-ws" in answer.json()["errors"][0]["message"]
+
+
+async def test_a_browser_gets_graphiql(client: HttpClient) -> None:
+    browser = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    answer = await client.http.get("/graphql", headers=browser)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    answer = await client.http.get("/", headers=browser, follow_redirects=True)
+    assert answer.url.path == "/graphql"
+    assert (await client.http.get("/graphql/assets/page.css")).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "PATCH"])
+async def test_other_methods_are_told_what_is_taken(client: HttpClient, method: str) -> None:
+    answer = await client.http.request(method, "/graphql", params={"query": "{ hello }"})
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET, POST"
+    assert "POST" in answer.json()["errors"][0]["message"]
+
+
+async def test_an_internal_fault_tells_an_id_and_nothing_else(
+    client: HttpClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = await client.post("{ fault }")
+    assert answer.status_code == 200
+    (error,) = answer.json()["errors"]
+    assert error["extensions"]["code"] == "INTERNAL"
+    assert "hunter2" not in answer.text
+    assert any(error["extensions"]["id"] in vars(record).values() for record in caplog.records)
+
+
+async def test_a_dependency_that_is_gone_is_a_503_to_be_retried(client: HttpClient) -> None:
+    answer = await client.post("{ unavailable }")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json()["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+    assert (await client.post("{ unavailable hello }")).status_code == 200
+
+
+async def test_an_operation_over_its_time_is_stopped(
+    client: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.graph.OPERATION_TIMEOUT", 0.05)
+    answer = await client.post("{ slow(seconds: 60) }")
+    assert answer.status_code == 504
+    assert answer.json()["errors"][0]["extensions"]["code"] == "TIMEOUT"
+
+
+async def test_a_trace_is_taken_up_and_returned(client: HttpClient) -> None:
+    answer = await client.post("{ trace }", headers={"traceparent": TRACEPARENT})
+    assert answer.headers["traceparent"] == TRACEPARENT
+    assert answer.json() == {"data": {"trace": TRACEPARENT}}
+
+
+@pytest.mark.parametrize(
+    "given", ["", "nonsense", TRACEPARENT.upper(), f"{TRACEPARENT},{TRACEPARENT}", "00-" + "0" * 52]
+)
+async def test_an_invalid_trace_is_replaced_by_a_new_one(client: HttpClient, given: str) -> None:
+    answer = await client.post("{ trace }", headers={"traceparent": given})
+    assert answer.json()["data"]["trace"] == answer.headers["traceparent"]
+    assert len(answer.headers["traceparent"]) == 55
+    assert answer.headers["traceparent"] != given
+
+
+async def test_requests_and_operations_are_counted_under_bounded_labels(
+    counted: HttpClient, registry: CollectorRegistry
+) -> None:
+    await counted.post("{ hello }")
+    await counted.post("{ fault }")
+    await counted.post("{")
+    await counted.http.get("/somewhere/else")
+    await counted.http.get("/graphql/assets/page.css")
+    outcomes = [
+        (sample.labels, sample.value)
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == "carillon_graphql_operations_total"
+    ]
+    assert ({"kind": "query", "outcome": "ok"}, 1) in outcomes
+    assert ({"kind": "query", "outcome": "errors"}, 1) in outcomes
+    assert ({"kind": "unknown", "outcome": "refused"}, 1) in outcomes
+    for route, status in [("/graphql", "400"), ("other", "404"), ("/graphql/assets", "200")]:
+        labels = {"method": "POST" if route == "/graphql" else "GET", "route": route, "status": status}
+        assert registry.get_sample_value("carillon_http_request_duration_seconds_count", labels) == 1
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_fault_of_our_own_is_logged_once_under_the_id_that_is_told(
+    registry: CollectorRegistry, caplog: pytest.LogCaptureFixture, begun: bool
+) -> None:
+    async def fails(scope: Scope, receive: Receive, send: Send) -> None:
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("password=hunter2")
+
+    metrics = ApiMetrics(registry)
+    app = Traced(fails, metrics, lambda fault: present([fault], TimeOrderedIds())[0])
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://here") as client:
+        answer = await client.post("/graphql")
+    (logged,) = [record for record in caplog.records if record.exc_info]
+    if not begun:
+        assert answer.status_code == 500
+        assert answer.json()["errors"][0]["extensions"]["id"] in vars(logged).values()
+        assert "hunter2" not in answer.text

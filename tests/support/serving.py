@@ -1,0 +1,28 @@
+"""Serves an application on a real socket of this machine, as production does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.types import ASGIApp
+
+from api.listening import address_of, listen
+from api.server import Server
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp, stop_grace: float = 5) -> AsyncIterator[str]:
+    """The application's address. On the way out the server drains, as it does on SIGTERM."""
+    ready = asyncio.Event()
+    with listen("127.0.0.1", 0) as listener:
+        server = Server(app, stop_grace=stop_grace, ready=ready.set)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(server.serve([listener]))
+            await ready.wait()
+            try:
+                yield address_of(listener)
+            finally:
+                server.should_exit = True
+                await task

@@ -1,0 +1,126 @@
+"""A small schema to try the transports on, without tasks and without services."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from types import SimpleNamespace
+from typing import cast
+
+import strawberry
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+
+from api.graph import Graph
+from api.health import Check
+from api.main import application
+from api.metrics import ApiMetrics
+from domain.errors import Unavailable
+from domain.live.ports import Resync
+from domain.tenancy.model import Caller
+from infra.system import TimeOrderedIds
+from infra.telemetry.trace import current_traceparent
+from schema.context import Context
+from schema.operations import Operations
+
+
+class Watched:
+    """What the subscriptions of the small schema do, for a test to look at."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.yielded = 0
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def hello(self, name: str = "world") -> str:
+        return f"hello {name}"
+
+    @strawberry.field
+    def trace(self) -> str | None:
+        return current_traceparent()
+
+    @strawberry.field
+    def fault(self) -> str:
+        raise RuntimeError("password=hunter2")
+
+    @strawberry.field
+    def unavailable(self) -> str | None:
+        raise Unavailable("PostgreSQL")
+
+    @strawberry.field
+    async def slow(self, seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "done"
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    def double(self, number: int) -> int:
+        return number * 2
+
+
+def _subscription(watched: Watched) -> type:
+    @strawberry.type
+    class Subscription:
+        @strawberry.subscription
+        async def count(self, to: int) -> AsyncGenerator[int, None]:
+            for number in range(to):
+                yield number
+
+        @strawberry.subscription
+        async def hang(self) -> AsyncGenerator[str, None]:
+            watched.open += 1
+            try:
+                yield "begun"
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0)  # a real one gives a connection back
+                watched.open -= 1
+
+        @strawberry.subscription
+        async def flood(self, size: int) -> AsyncGenerator[str, None]:
+            watched.open += 1
+            try:
+                while True:
+                    watched.yielded += 1
+                    yield "x" * size
+                    await asyncio.sleep(0)
+            finally:
+                watched.open -= 1
+
+        @strawberry.subscription
+        async def fall_behind(self) -> AsyncGenerator[int, None]:
+            yield 1
+            raise Resync
+
+        @strawberry.subscription
+        async def trace(self) -> AsyncGenerator[str | None, None]:
+            yield current_traceparent()
+
+    return Subscription
+
+
+def small_app(
+    watched: Watched | None = None,
+    checks: Mapping[str, Check] | None = None,
+    registry: CollectorRegistry | None = None,
+) -> Starlette:
+    registry = registry or CollectorRegistry()
+    ids = TimeOrderedIds()
+    schema = strawberry.Schema(Query, Mutation, _subscription(watched or Watched()))
+    graph = Graph(
+        Operations(schema),
+        identify=lambda: Caller(tenant="small"),
+        new_context=lambda _: cast(Context, SimpleNamespace(ids=ids)),
+        metrics=ApiMetrics(registry),
+        ids=ids,
+    )
+    return application(graph, registry, checks or {}, _nothing)
+
+
+async def _nothing() -> None:
+    """There are no gauges to refresh."""

@@ -1,0 +1,125 @@
+"""The command line says plainly what it needs, and loads no more than a command uses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from graphql import build_schema
+
+from api.cli.banner import banner
+from api.listening import CannotListen, address_of, listen
+
+ROOT = Path(__file__).parents[2]
+URLS = {
+    "CARILLON_DATABASE_URL": "postgresql://postgres:hunter2@127.0.0.1/nowhere",
+    "CARILLON_REDIS_URL": "redis://127.0.0.1:6379",
+    "CARILLON_AMQP_URL": "amqp://guest:hunter2@127.0.0.1/",
+}
+
+
+def carillon(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CARILLON_")}
+    return subprocess.run(
+        [sys.executable, "-m", "api.cli", *arguments],
+        cwd=ROOT,
+        env=environment | settings,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", ["api", "worker", "scheduler", "relay", "notifier"])
+def test_a_process_names_the_settings_it_lacks(command: str) -> None:
+    ended = carillon(command, CARILLON_DATABASE_URL=URLS["CARILLON_DATABASE_URL"])
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert "CARILLON_REDIS_URL, CARILLON_AMQP_URL" in ended.stderr
+    assert "CARILLON_DATABASE_URL" not in ended.stderr
+
+
+def test_a_migration_needs_the_database_alone() -> None:
+    ended = carillon("migrate")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("Not set: CARILLON_DATABASE_URL. ")
+
+
+def test_wrong_settings_are_named_one_a_line_without_their_values() -> None:
+    ended = carillon(
+        "worker",
+        CARILLON_DATABASE_URL="postgresql://postgres:hunter2@:5432/x",
+        CARILLON_WORKER_SLOTS="a hunter2",
+        CARILLON_HTTP_ALLOWED_NETWORKS="10.0.0.0/8, hunter2",
+    )
+    assert ended.returncode == 2
+    assert [line.split(":")[0] for line in ended.stderr.splitlines()] == [
+        "CARILLON_DATABASE_URL",
+        "CARILLON_WORKER_SLOTS",
+        "CARILLON_HTTP_ALLOWED_NETWORKS",
+    ]
+    assert "hunter2" not in ended.stderr
+
+
+def test_dev_does_not_pretend_to_use_services_that_are_set() -> None:
+    ended = carillon("dev", **URLS)
+    assert ended.returncode == 2
+    assert "CARILLON_DATABASE_URL" in ended.stderr
+    assert "hunter2" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["dev", "api"])
+def test_a_taken_port_is_told_in_one_line(command: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = carillon(command, "--port", port, **(URLS if command == "api" else {}))
+    assert ended.returncode == 1
+    assert ended.stderr == f"Cannot listen on 127.0.0.1, port {port}: it is in use. See --host and --port.\n"
+
+
+def test_the_schema_is_printed() -> None:
+    ended = carillon("schema")
+    assert ended.returncode == 0
+    mutation = build_schema(ended.stdout).mutation_type
+    assert mutation is not None
+    assert "createTask" in mutation.fields
+
+
+def test_help_loads_no_server_and_no_schema() -> None:
+    program = """
+import sys, api.cli.main
+print([name for name in ("strawberry", "uvicorn", "dramatiq", "sqlalchemy") if name in sys.modules])
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "[]\n"
+
+
+def test_an_address_is_written_as_a_browser_takes_it() -> None:
+    with listen("0.0.0.0", 0) as listener:
+        assert address_of(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with listen("::1", 0) as listener:
+        assert address_of(listener) == f"http://[::1]:{listener.getsockname()[1]}"
+
+
+def test_a_host_that_does_not_exist_is_refused_plainly() -> None:
+    with pytest.raises(CannotListen, match="on no-such-host"):
+        listen("no-such-host.invalid", 0)
+
+
+def test_the_banner_says_where_things_are_and_has_a_command_that_works_as_it_stands() -> None:
+    text = banner("http://127.0.0.1:8000", Path("/somewhere/.carillon"))
+    assert "http://127.0.0.1:8000/graphql" in text
+    assert "/somewhere/.carillon" in text
+    command = next(line for line in text.splitlines() if line.strip().startswith("curl"))
+    arguments = shlex.split(command)
+    assert arguments[1] == "http://127.0.0.1:8000/graphql"
+    assert "createTask" in json.loads(arguments[-1])["query"]
