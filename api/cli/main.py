@@ -2,7 +2,7 @@
 
 # Every command imports what it runs when it runs it: a start of `dev` has three seconds in all, and
 # `carillon --help` should not load a web server.
-# ruff: noqa: PLC0415
+# ruff: noqa: PLC0415  imports inside the commands, as said above
 
 from __future__ import annotations
 

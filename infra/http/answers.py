@@ -27,7 +27,7 @@ def outcome(host: str, status: int, retry_after: str | None, body: bytes, now: d
     message = f"{host} answered {status}"
     if 300 <= status < 400:  # noqa: PLR2004  HTTP's own classes
         message += ", and redirects are not followed"
-    return Failed(type="HttpStatus", message=message, retryable=waits or status >= 500, after=after)  # noqa: PLR2004
+    return Failed(type="HttpStatus", message=message, retryable=waits or status >= 500, after=after)  # noqa: PLR2004  the same
 
 
 def wait(retry_after: str, now: datetime) -> float | None:

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 OUTAGES = (
     OSError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what a connection cut between two messages may raise
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.postgres
 
 def a_draft(**changes: Any) -> Draft:
     id = ids.next()
-    fields = {
+    fields: dict[str, Any] = {
         "id": id,
         "event_id": f"{id}:1",
         "tenant": "acme",

@@ -31,6 +31,8 @@ class Service:
     marker: str
     variable: str
     default: str
+    package: str
+    """What Debian and Ubuntu call it."""
 
     @property
     def url(self) -> str:
@@ -45,22 +47,32 @@ class Service:
         except OSError:
             return (
                 f"no {self.name} answers at {place.hostname}:{place.port}: "
-                f"start one (docker compose up -d {self.name.lower()}) or set {self.variable}"
+                f"start one (on Debian and Ubuntu: apt-get install {self.package}) or set {self.variable}"
             )
         return None
 
 
 POSTGRES = Service(
-    "PostgreSQL", "postgres", "CARILLON_DATABASE_URL", "postgresql://postgres@127.0.0.1:5432/postgres"
+    "PostgreSQL",
+    "postgres",
+    "CARILLON_DATABASE_URL",
+    "postgresql://postgres@127.0.0.1:5432/postgres",
+    package="postgresql",
 )
-REDIS = Service("Redis", "redis", "CARILLON_REDIS_URL", "redis://127.0.0.1:6379")
-RABBIT = Service("RabbitMQ", "rabbit", "CARILLON_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672/")
+REDIS = Service("Redis", "redis", "CARILLON_REDIS_URL", "redis://127.0.0.1:6379", package="redis-server")
+RABBIT = Service(
+    "RabbitMQ",
+    "rabbit",
+    "CARILLON_AMQP_URL",
+    "amqp://guest:guest@127.0.0.1:5672/",
+    package="rabbitmq-server",
+)
 
 
 @asynccontextmanager
 async def open_postgres() -> AsyncIterator[str]:
-    """The URL of a server: the configured one, else that at the standard local port, else one of our own."""
-    if os.environ.get(POSTGRES.variable) or POSTGRES.missing is None:
+    """The URL of a server: the configured one, else the local one if it lets us in, else one of our own."""
+    if os.environ.get(POSTGRES.variable) or await _lets_us_in(POSTGRES.url):
         yield POSTGRES.url
         return
     with tempfile.TemporaryDirectory(prefix="carillon-test-") as home:
@@ -118,9 +130,28 @@ async def remove_queues(amqp_url: str, namespace: str) -> None:
             await channel.exchange_delete(f"{namespace}.{exchange}")
 
 
+async def _lets_us_in(url: str) -> bool:
+    try:
+        await _execute(url, "SELECT")
+    except (OSError, asyncpg.PostgresError):
+        return False
+    return True
+
+
 async def _execute(url: str, statement: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+def report() -> bool:
+    """Say of each server whether it answers. True if all do."""
+    for service in (POSTGRES, REDIS, RABBIT):
+        print(service.missing or f"{service.name} answers")
+    return all(service.missing is None for service in (POSTGRES, REDIS, RABBIT))
+
+
+if __name__ == "__main__":
+    raise SystemExit(not report())

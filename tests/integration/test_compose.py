@@ -1,0 +1,116 @@
+"""docker-compose.yml starts what exists, in order, watched and with settings that are read."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+SERVERS = {name: service for name, service in SERVICES.items() if "build" not in service}
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def test_every_process_and_every_server_is_there() -> None:
+    assert set(OURS) == {"api", "worker", "scheduler", "relay", "notifier", "migrate"}
+    assert set(SERVERS) == {"postgres", "redis", "rabbitmq"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_command_is_one_of_ours_with_its_options(name: str) -> None:
+    command, *arguments = OURS[name]["command"]
+    options = [argument for argument in arguments if argument.startswith("--")]
+    entry = json.loads(re.findall(r"^ENTRYPOINT (.+)$", DOCKERFILE, re.MULTILINE)[0])
+    assert entry == ["python", "-m", "api.cli"]
+    said = subprocess.run(
+        (sys.executable, *entry[1:], command, "--help"), cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert [option for option in options if option not in said] == []
+
+
+def test_everything_that_is_waited_for_exists_and_can_say_that_it_is_there() -> None:
+    for name, service in SERVICES.items():
+        for awaited, how in service.get("depends_on", {}).items():
+            done = how["condition"] == "service_completed_successfully"
+            assert awaited in SERVICES, name
+            assert done is (awaited == "migrate")
+            assert done or "test" in SERVICES[awaited]["healthcheck"]
+
+
+def test_every_process_waits_for_the_servers_and_the_tables() -> None:
+    for name in OURS.keys() - {"migrate"}:
+        assert set(OURS[name]["depends_on"]) == {*SERVERS, "migrate"}
+
+
+def test_everything_that_stays_is_watched_restarted_and_given_time_to_stop() -> None:
+    for name in SERVICES.keys() - {"migrate"}:
+        service = SERVICES[name]
+        assert service["healthcheck"]["test"][0] == "CMD", name
+        assert service["restart"] == "unless-stopped", name
+        assert "stop_grace_period" in service, name
+    assert SERVICES["migrate"]["restart"] == "no"
+
+
+def test_running_tasks_have_the_time_that_the_worker_gives_them() -> None:
+    grace = int(re.fullmatch(r"(\d+)s", OURS["worker"]["stop_grace_period"])[1])  # type: ignore[index]  # or it fails
+    assert grace > Settings.model_fields["stop_grace"].default
+
+
+def test_only_settings_that_exist_are_given_and_where_the_servers_are_is() -> None:
+    known = {f"CARILLON_{name.upper()}" for name in Settings.model_fields}
+    for name, service in OURS.items():
+        given = set(service["environment"])
+        assert given <= known, name
+        assert given >= {"CARILLON_DATABASE_URL", "CARILLON_REDIS_URL", "CARILLON_AMQP_URL"}, name
+
+
+def test_health_is_asked_where_it_is_served() -> None:
+    port = OURS["api"]["command"][-1]
+    assert f"http://127.0.0.1:{port}/health/readiness" in OURS["api"]["healthcheck"]["test"][-1]
+    metrics = OURS["worker"]["environment"]["CARILLON_METRICS_PORT"]
+    for name in ("worker", "scheduler", "relay", "notifier"):
+        assert f"http://127.0.0.1:{metrics}/" in OURS[name]["healthcheck"]["test"][-1]
+
+
+@pytest.mark.parametrize("name", ["api", "worker"])
+def test_what_asks_for_health_is_python(name: str) -> None:
+    compile(OURS[name]["healthcheck"]["test"][-1], name, "exec")
+
+
+def test_nothing_but_the_api_can_be_reached_and_that_only_from_this_machine() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published == {"api": ["127.0.0.1:8000:8000"]}
+
+
+def test_volumes_that_are_used_are_declared() -> None:
+    used = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    assert used == set(COMPOSE["volumes"])
+
+
+def test_the_image_holds_the_whole_product_and_runs_as_an_ordinary_user() -> None:
+    product = {"api", "carillon", "domain", "examples", "infra", "jobs", "schema"}
+    assert set(re.findall(r"^COPY (\w+) \./\1$", DOCKERFILE, re.MULTILINE)) == product
+    assert product <= set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+    assert "\nUSER carillon\n" in DOCKERFILE
+
+
+def test_docker_compose_understands_it() -> None:
+    docker = shutil.which("docker")
+    if (
+        docker is None
+        or subprocess.run((docker, "compose", "version"), capture_output=True, check=False).returncode
+    ):
+        pytest.skip("needs the client `docker compose`")
+    subprocess.run((docker, "compose", "config", "--quiet"), cwd=ROOT, check=True)
