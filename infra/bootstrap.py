@@ -22,6 +22,7 @@ from domain.tasks.ports import Tasks
 from infra.cache import TaskVersion
 from infra.cached_tasks import CachedTasks
 from infra.embedded_postgres.errors import CannotStart
+from infra.forgetting import open_forgetting
 from infra.handlers import HandlersNotLoaded, LoadedHandlers, load_handlers
 from infra.http.client import open_webhooks
 from infra.live.notification_feed import open_notification_feed
@@ -135,6 +136,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             signals, events, hand_over = memory.signals, memory.events, memory.hand_over
         stack.push_async_callback(asyncio.to_thread, broker.close)
 
+        forgetting = await stack.enter_async_context(open_forgetting(cache))
         outbox = PostgresOutbox(url, database, settings.database_timeout)
         yield Services(
             settings=settings,
@@ -144,11 +146,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             health=health,
             gauges=StorageGauges(figures, outbox, registry).refresh,
             tasks=CachedTasks(PostgresTasks(database), cache),
-            due_tasks=PostgresDueTasks(database, cache.forget),
-            attempts=PostgresAttempts(database, cache.forget),
+            due_tasks=PostgresDueTasks(database, forgetting.changed),
+            attempts=PostgresAttempts(database, forgetting.changed),
             workers=PostgresWorkers(database),
             open_workers=partial(_open_workers, url, settings, database_metrics),
-            rescue=PostgresRescue(database, cache.forget),
+            rescue=PostgresRescue(database, forgetting.changed),
             outbox=outbox,
             forget=partial(_forget, cache),
             notifications=PostgresNotifications(database),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AmqpDsn, Field, PostgresDsn, RedisDsn, SecretStr, field_validator
+from pydantic import AmqpDsn, Field, PostgresDsn, RedisDsn, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_HANDLERS = ("examples.handlers",)
@@ -78,6 +78,12 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @model_validator(mode="after")
+    def _lease_outlives_a_missed_beat(self) -> Self:
+        if 2 * self.heartbeat > self.lease - self.lease_margin:
+            raise ValueError("lease minus lease_margin must be at least twice the heartbeat")
+        return self
 
     @property
     def embedded(self) -> bool:

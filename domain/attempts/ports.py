@@ -19,7 +19,10 @@ class DueTasks(Protocol):
         ...
 
     async def claim(self, limit: int) -> list[UUID]:
-        """Due tasks made QUEUED, the most urgent first, then the longest due. Never early."""
+        """Due tasks made QUEUED, the most urgent first, then the longest due. Never early.
+
+        No more than there is room for, however many schedulers claim at once.
+        """
         ...
 
     async def take_back(self, ids: Sequence[UUID]) -> None:

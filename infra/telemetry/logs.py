@@ -44,9 +44,11 @@ def configure_logs(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    # Their own chatter about reconnecting repeats what we log once.
-    for noisy in ("aio_pika", "aiormq", "pika", "dramatiq", "uvicorn.access", "httpx2", "httpcore2", "alembic"):
+    for noisy in ("dramatiq", "uvicorn.access", "httpx2", "httpcore2", "alembic"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    # At every try to connect again they repeat, as an error, what we log once for each outage.
+    for noisy in ("aio_pika", "aiormq", "pika"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
 def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

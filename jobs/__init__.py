@@ -1,0 +1,1 @@
+"""The processes that act without being asked: scheduler, worker, relay, notifier."""

@@ -1,0 +1,94 @@
+"""One process of one part: from its settings to a clean end on SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import NoReturn
+
+import uvloop
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+
+from infra.bootstrap import CannotStart, Services, open_services
+from infra.settings import Settings
+from infra.telemetry.logs import configure_logs
+from infra.telemetry.watchdog import watched_loop
+from jobs.metrics import JobMetrics
+from jobs.notifier import run_notifier
+from jobs.relay import run_relay
+from jobs.scheduler import run_scheduler
+from jobs.stop import Stop
+from jobs.worker import run_worker
+
+log = logging.getLogger(__name__)
+
+
+class Part(StrEnum):
+    SCHEDULER = "scheduler"
+    WORKER = "worker"
+    RELAY = "relay"
+    NOTIFIER = "notifier"
+
+
+def run_process(settings: Settings, part: Part) -> NoReturn:
+    """Ends this process: with 0 after a clean stop, with 1 when the part could not go on."""
+    configure_logs(settings)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            runner.run(_main(settings, part))
+        except CannotStart as fault:
+            log.error("%s cannot start: %s", part, fault)
+            leave(1)
+        except Exception:
+            log.exception("%s cannot go on", part)
+            leave(1)
+        leave(0)
+
+
+def leave(code: int) -> NoReturn:
+    """End this process now. Everything of ours is closed by then; a handler's thread that does not end, or a
+    task that swallows its cancellation, would keep an ordinary exit waiting without end."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+async def _main(settings: Settings, part: Part) -> None:
+    stop = Stop()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.ask)
+    async with open_services(settings) as services:
+        with _served(services.metrics, settings.metrics_port), watched_loop(services.metrics):
+            log.info("%s runs", part)
+            await _PARTS[part](services, stop, JobMetrics(services.metrics))
+    log.info("%s has stopped", part)
+
+
+@contextmanager
+def _served(metrics: CollectorRegistry, port: int | None) -> Iterator[None]:
+    if port is None:
+        yield
+        return
+    ProcessCollector(registry=metrics)
+    server, _ = start_http_server(port, registry=metrics)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+_PARTS: dict[Part, Callable[[Services, Stop, JobMetrics], Awaitable[None]]] = {
+    Part.SCHEDULER: run_scheduler,
+    Part.WORKER: run_worker,
+    Part.RELAY: run_relay,
+    Part.NOTIFIER: run_notifier,
+}

@@ -1,0 +1,59 @@
+"""The relay: publishes the events of the outbox, the facts of a task in order, and forgets what is safe."""
+
+from __future__ import annotations
+
+import asyncio
+
+from domain.live.outbox import OutboxLead
+from domain.live.ports import Signal, SignalWatch
+from infra.bootstrap import Services
+from jobs.metrics import JobMetrics
+from jobs.outage import Outage
+from jobs.stop import Stop
+
+
+async def relay_once(services: Services, lead: OutboxLead) -> int:
+    """How many events were published, up to a batch. Raises Unavailable; then they are published again."""
+    pending = await lead.oldest(services.settings.relay_batch)
+    if not pending:
+        return 0
+    facts = [one.event for one in pending]
+    # First: who hears of a change must not then read an older row.
+    await services.forget(facts)
+    await services.events.publish(facts)
+    await lead.remove([one.seq for one in pending])
+    return len(pending)
+
+
+async def run_relay(services: Services, stop: Stop, metrics: JobMetrics) -> None:
+    """Until asked to stop. After any fault the lead is given up: another relay may be better off."""
+    outage = Outage("relay", stop, metrics)
+    while not stop.asked:
+        async with outage.survived(), services.outbox.lead() as lead:
+            await _stand_by(services, lead, stop, outage)
+            async with services.signals.watch(Signal.OUTBOX) as watch:
+                await _publish(services, lead, watch, stop, outage)
+
+
+async def _stand_by(services: Services, lead: OutboxLead, stop: Stop, outage: Outage) -> None:
+    """Until there is a partition to lead. Hears no signals: they are for the relay that leads it."""
+    while not stop.asked and not await lead.acquire():
+        outage.over()
+        async with stop.interrupts():
+            await asyncio.sleep(services.settings.poll_interval)
+
+
+async def _publish(
+    services: Services, lead: OutboxLead, watch: SignalWatch, stop: Stop, outage: Outage
+) -> None:
+    clock, settings = asyncio.get_running_loop().time, services.settings
+    look_again = clock() + settings.poll_interval
+    while not stop.asked:
+        if clock() >= look_again:
+            await lead.acquire()
+            look_again = clock() + settings.poll_interval
+        sent = await relay_once(services, lead)
+        outage.over()
+        if sent < settings.relay_batch:
+            async with stop.interrupts():
+                await watch.wait(settings.poll_interval)

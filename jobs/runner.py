@@ -1,0 +1,245 @@
+"""The runner: starts what is handed over as it has room, and sees every attempt to its recorded end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from domain.actions.model import Cancelled, Outcome
+from domain.attempts.model import Started
+from domain.errors import Unavailable
+from domain.live.ports import Signal
+from infra.bootstrap import Services
+from jobs.actions import run_action
+from jobs.attempts import Ending, HandBack, LiveAttempts
+from jobs.metrics import JobMetrics
+from jobs.progress import INTERVAL, AttemptReporter, ProgressBoard
+from jobs.recorder import Recorder
+from jobs.slots import Slots
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 1.0
+"""Seconds tasks that were handed over wait for a slot here before another worker may have them."""
+START_PAUSE = 0.25
+"""Seconds between two tries to start attempts while PostgreSQL is away."""
+LAST_WORD = 1.0
+"""Seconds handlers have to stop in, once they are told to because the process stops."""
+HAND_BACK_TRIES = 3
+
+
+class Runner:
+    """Everything here runs on the process's loop. A lease begins with `begin` and is lost with `abandon`."""
+
+    def __init__(self, services: Services, metrics: JobMetrics, draw: Callable[[], float]) -> None:
+        self._services = services
+        self._settings = services.settings
+        self._metrics = metrics
+        self._slots = Slots(services.settings.worker_slots)
+        self._progress = ProgressBoard(services.attempts)
+        self._recorder = Recorder(
+            services.attempts,
+            metrics,
+            draw,
+            gather=services.settings.flush_interval,
+            recorded=self._after_record,
+        )
+        self._live = LiveAttempts(
+            self._act,
+            self._ended,
+            self._slots.give_back,
+            metrics,
+            cancel_grace=services.settings.cancel_grace,
+        )
+        self._worker: UUID | None = None
+        self._closed = False
+        self._over = False
+        self._starting = 0
+        self._back: list[tuple[UUID, int]] = []
+
+    def begin(self, worker: UUID) -> None:
+        self._worker = worker
+        self._recorder.begin(worker)
+        self._slots.wake()
+        self._services.signals.send(Signal.ROOM)
+
+    def cancel(self, ids: Iterable[UUID]) -> None:
+        """Ask these to stop, as far as they run here."""
+        for task_id in ids:
+            self._live.ask(task_id, Cancelled())
+
+    def abandon(self) -> None:
+        """The lease is lost: everything stops at once, and nothing that was found out counts."""
+        self._worker = None
+        self._recorder.drop()
+        self._progress.clear()
+        lost = self._live.forget_all()
+        self._metrics.attempts.labels("abandoned").inc(lost)
+        self._slots.wake()
+        log.error("the lease is lost: everything is stopped", extra={"attempts": lost})
+
+    async def take(self, ids: Sequence[UUID]) -> None:
+        """Start these tasks as there is room. Returns once none of them waits here any more.
+
+        What waits too long, or comes while this worker stops, may be had by another. The call waits for
+        room all the same: until it returns, the broker gives this worker no more.
+        """
+        rest = list(ids)
+        patient = True
+        while rest and not self._closed:
+            if self._worker is not None and self._slots.free > 0:
+                rest = rest[await self._start(rest[: self._slots.free]) :]
+            elif not await self._changes_within(PATIENCE if patient else None):
+                await self._take_back("no_slot", rest)
+                patient = False
+        if rest and patient:
+            await self._take_back("stopping", rest)
+
+    def close(self) -> None:
+        """Take nothing any more."""
+        self._closed = True
+        self._slots.wake()
+
+    async def drain(self, grace: float) -> int:
+        """Let what runs end within `grace` seconds, and hand back the rest. How many did not stop."""
+        self.close()
+        await self._empties_within(grace)
+        await self._empties_within(LAST_WORD, ask=True)
+        self._over = True
+        deaf = self._live.give_up_all()
+        await self._hand_back()
+        try:
+            async with asyncio.timeout(2 * self._settings.database_timeout):
+                await self._recorder.emptied()
+        except TimeoutError:
+            log.error("results could not be recorded: the rescuer will have their tasks run again")
+        return deaf
+
+    async def record(self) -> None:
+        """Until cancelled."""
+        await self._recorder.run()
+
+    async def write_progress(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._progress.wait()
+            await self._progress.write_once(self._worker)
+            await asyncio.sleep(INTERVAL)
+
+    async def _start(self, ids: Sequence[UUID]) -> int:
+        """How many of them need no more thought: they are started, or were not there to start."""
+        worker = self._worker
+        assert worker is not None, "only under a lease"
+        self._slots.take(len(ids))
+        self._starting += 1
+        launched = 0
+        try:
+            answer = await self._ask_to_start(worker, ids)
+            for started in answer or ():
+                if self._holds_lease(worker) and not self._holds(started.task_id):
+                    self._live.launch(started)
+                    launched += 1
+        finally:
+            self._starting -= 1
+            self._slots.give_back(len(ids) - launched)
+        if answer is None:
+            return 0
+        self._services.signals.send(Signal.OUTBOX)
+        return len(ids)
+
+    async def _ask_to_start(self, worker: UUID, ids: Sequence[UUID]) -> list[Started] | None:
+        """None when the lease, or this runner, ended before there was an answer."""
+        while self._holds_lease(worker):
+            try:
+                return await self._services.attempts.start(worker, ids)
+            except Unavailable:
+                # It may have been done all the same: asked again, storage names what this worker holds.
+                await asyncio.sleep(START_PAUSE)
+        return None
+
+    def _holds_lease(self, worker: UUID) -> bool:
+        """If not, whatever was started is the rescuer's."""
+        return worker == self._worker and not self._over
+
+    def _holds(self, task_id: UUID) -> bool:
+        return task_id in self._live or task_id in self._recorder
+
+    async def _act(self, started: Started) -> Outcome:
+        reporter = AttemptReporter(self._progress, started)
+        return await run_action(started, self._services.handler_runner, self._services.webhooks, reporter)
+
+    def _ended(self, started: Started, ending: Ending) -> None:
+        self._progress.forget(started.task_id)
+        if isinstance(ending, HandBack):
+            self._back.append((started.task_id, started.fence))
+        else:
+            self._recorder.add(started, ending)
+
+    def _after_record(self, due_again: bool) -> None:
+        self._services.signals.send(Signal.OUTBOX)
+        if due_again:
+            self._services.signals.send(Signal.DUE)
+        if self._slots.turned_over():
+            self._services.signals.send(Signal.ROOM)
+
+    async def _take_back(self, reason: str, ids: Sequence[UUID]) -> None:
+        self._metrics.taken_back.labels(reason).inc(len(ids))
+        try:
+            await self._services.due_tasks.take_back(ids)
+        except Unavailable as fault:
+            log.warning("the rescuer will take tasks back: %s", fault, extra={"tasks": len(ids)})
+        self._services.signals.send(Signal.DUE)
+        self._services.signals.send(Signal.OUTBOX)
+
+    async def _changes_within(self, seconds: float | None) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._slots.change()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _empties_within(self, seconds: float, *, ask: bool = False) -> None:
+        """Nothing runs or is about to; with `ask`, everything is asked to stop."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._live or self._starting:
+                    if ask:
+                        self._live.ask_all(HandBack())
+                    await self._slots.change()
+        except TimeoutError:
+            return
+
+    async def _hand_back(self) -> None:
+        for _ in range(HAND_BACK_TRIES):
+            if not self._back or self._worker is None:
+                return
+            try:
+                await self._services.attempts.hand_back(self._worker, self._back)
+            except Unavailable:
+                await asyncio.sleep(START_PAUSE)
+                continue
+            self._metrics.attempts.labels("handed_back").inc(len(self._back))
+            self._back = []
+            self._services.signals.send(Signal.DUE)
+            self._services.signals.send(Signal.OUTBOX)
+            return
+        log.error(
+            "tasks could not be handed back: the rescuer will find them", extra={"tasks": len(self._back)}
+        )
+
+
+@asynccontextmanager
+async def open_runner(
+    services: Services, metrics: JobMetrics, draw: Callable[[], float]
+) -> AsyncIterator[Runner]:
+    """Leave it only when it is drained: what still runs then is left to itself."""
+    runner = Runner(services, metrics, draw)
+    async with asyncio.TaskGroup() as group:
+        loops = [group.create_task(runner.record()), group.create_task(runner.write_progress())]
+        yield runner
+        for loop in loops:
+            loop.cancel()

@@ -1,0 +1,134 @@
+"""The scheduler: hands due tasks to the workers the moment they are due, as far as these have room."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from uuid import UUID
+
+from domain.errors import Unavailable
+from domain.live.ports import Signal, SignalWatch
+from infra.bootstrap import Services
+from jobs.metrics import JobMetrics
+from jobs.outage import Outage
+from jobs.rescuer import Lost, run_rescuer
+from jobs.stop import Stop
+
+log = logging.getLogger(__name__)
+
+LARGEST_BATCH = 20
+MESSAGES = 8
+"""What is claimed at once is spread over at least so many messages, for every worker to get some of it."""
+SHORTEST_NAP = 0.002
+
+
+def batches(ids: Sequence[UUID]) -> list[Sequence[UUID]]:
+    """One task for each message; several when there is a backlog, which makes each of them cheaper."""
+    size = max(1, min(LARGEST_BATCH, len(ids) // MESSAGES))
+    return [ids[at : at + size] for at in range(0, len(ids), size)]
+
+
+async def schedule_once(services: Services, metrics: JobMetrics) -> int:
+    """How many tasks were handed over; at most what the workers have room for. Raises Unavailable."""
+    return await _hand_over(services, metrics, services.settings.claim_batch)
+
+
+async def _hand_over(services: Services, metrics: JobMetrics, limit: int) -> int:
+    ids = await services.due_tasks.claim(limit)
+    if not ids:
+        return 0
+    services.signals.send(Signal.OUTBOX)
+    try:
+        await services.hand_over.send(batches(ids))
+    except BaseException:
+        metrics.taken_back.labels("broker").inc(len(ids))
+        await _take_back(services, ids)
+        raise
+    metrics.handed_over.inc(len(ids))
+    return len(ids)
+
+
+async def _take_back(services: Services, ids: Sequence[UUID]) -> None:
+    try:
+        await services.due_tasks.take_back(ids)
+    except Unavailable as fault:
+        log.warning("the rescuer will take tasks back: %s", fault, extra={"tasks": len(ids)})
+
+
+async def run_scheduler(services: Services, stop: Stop, metrics: JobMetrics) -> None:
+    """Until asked to stop. Rescues as well: several schedulers do each other no harm."""
+    async with asyncio.TaskGroup() as group:
+        for lost in Lost:
+            group.create_task(run_rescuer(services, lost, stop, metrics))
+        outage = Outage("scheduler's signals", stop, metrics)
+        while not stop.asked:
+            async with (
+                outage.survived(),
+                services.signals.watch(Signal.DUE) as due,
+                services.signals.watch(Signal.ROOM) as room,
+            ):
+                outage.over()
+                await _Rounds(services, stop, metrics, due=due, room=room).run()
+
+
+class _Rounds:
+    """Hands over while something is due, then sleeps until the next is, or a signal comes."""
+
+    def __init__(
+        self,
+        services: Services,
+        stop: Stop,
+        metrics: JobMetrics,
+        *,
+        due: SignalWatch,
+        room: SignalWatch,
+    ) -> None:
+        self._services = services
+        self._due = due
+        self._room = room
+        self._stop = stop
+        self._metrics = metrics
+        self._poll = services.settings.poll_interval
+        self._outage = Outage("scheduler", stop, metrics)
+        self._nap = SHORTEST_NAP
+
+    async def run(self) -> None:
+        while not self._stop.asked:
+            async with self._outage.survived():
+                await self._round()
+
+    async def _round(self) -> None:
+        # While the broker is away, one: what cannot be handed over costs two events.
+        limit = 1 if self._outage.lasts else self._services.settings.claim_batch
+        handed = await _hand_over(self._services, self._metrics, limit)
+        if handed == limit:
+            return
+        if await self._until_due():
+            self._nap = SHORTEST_NAP
+        elif await self._services.due_tasks.room() <= 0:
+            await self._wait(self._room, self._poll)
+        elif not handed:
+            # Another scheduler is at it, or it fell due just now.
+            await self._wait(self._due, self._nap)
+            self._nap = min(self._nap * 2, self._poll)
+
+    async def _until_due(self) -> bool:
+        """Returns when something may be due; whether that took any waiting."""
+        slept = False
+        while not self._stop.asked:
+            due_in = await self._services.due_tasks.next_due_in()
+            seconds = self._poll if due_in is None else due_in.total_seconds()
+            if seconds <= 0:
+                return slept
+            slept = True
+            heard = await self._wait(self._due, min(seconds, self._poll))
+            if heard or (due_in is not None and seconds <= self._poll):
+                return slept
+        return slept
+
+    async def _wait(self, watch: SignalWatch, seconds: float) -> bool:
+        heard: frozenset[str] = frozenset()
+        async with self._stop.interrupts():
+            heard = await watch.wait(seconds)
+        return bool(heard)

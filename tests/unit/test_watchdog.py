@@ -1,0 +1,31 @@
+"""A blocked event loop is noticed while it is blocked, and what blocks it is named."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from infra.telemetry.watchdog import watched_loop
+from tests.support.engine_fakes import logged
+from tests.support.waiting import until
+
+
+def a_handler_that_blocks(registry: CollectorRegistry) -> None:
+    deadline = time.monotonic() + 5
+    while registry.get_sample_value("carillon_loop_blocked_total") == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+async def test_it_names_what_blocks_the_loop_once_and_says_when_that_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    registry = CollectorRegistry()
+    with watched_loop(registry, limit=0.02):
+        a_handler_that_blocks(registry)
+        await until(lambda: logged(caplog.records, "the event loop goes on"))
+    [blocked] = [record for record in caplog.records if record.getMessage() == "the event loop is blocked"]
+    assert "a_handler_that_blocks" in vars(blocked)["blocked_by"]
+    assert registry.get_sample_value("carillon_loop_blocked_total") == 1
