@@ -62,8 +62,8 @@ class Settings(BaseSettings):
     """How long finished attempts are gathered before they are written together."""
 
     # Live subscriptions
-    live_backlog: int = Field(default=256, ge=1)
-    """Events a subscriber may be behind before it is ended with RESYNC."""
+    live_backlog: int = Field(default=4_096, ge=1)
+    """Events a subscriber may be behind before it is ended with RESYNC; subscribers share the events."""
 
     # Webhooks
     webhook_secret: SecretStr | None = None
