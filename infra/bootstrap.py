@@ -51,6 +51,8 @@ __all__ = ["ApiServices", "CannotStart", "Services", "migrate_database", "open_a
 
 Check = Callable[[], Awaitable[None]]
 """Raises when what it looks at does not answer."""
+CLOSE_LIMIT = 2.0
+"""Seconds a broker's connections may take to close."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +136,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             broker = stub = build_stub_broker()
             memory = await stack.enter_async_context(open_memory_bus(settings, registry, stub))
             signals, events, hand_over = memory.signals, memory.events, memory.hand_over
-        stack.push_async_callback(asyncio.to_thread, broker.close)
+        stack.push_async_callback(_close, broker)
 
         forgetting = await stack.enter_async_context(open_forgetting(cache))
         outbox = PostgresOutbox(url, database, settings.database_timeout)
@@ -208,6 +210,12 @@ async def _migrate(url: str) -> None:
 async def _open_workers(url: str, settings: Settings, metrics: DatabaseMetrics) -> AsyncIterator[Workers]:
     async with open_database(url, size=1, limit=settings.database_timeout, metrics=metrics) as database:
         yield PostgresWorkers(database)
+
+
+async def _close(broker: dramatiq.Broker) -> None:
+    """Dramatiq's client would wait for the goodbye of a RabbitMQ that hangs until its heartbeats give up."""
+    closing = asyncio.get_running_loop().run_in_executor(None, broker.close)
+    await asyncio.wait([closing], timeout=CLOSE_LIMIT)
 
 
 async def _forget(cache: TaskCache, events: Sequence[TaskChangedV1]) -> None:

@@ -40,7 +40,7 @@ class Cache(Protocol):
     async def put(self, entries: Sequence[Entry]) -> None:
         """Keep each entry that is newer than what is known for its key.
 
-        An entry with bytes also replaces one without bytes of the same version.
+        An entry with bytes also replaces one of the same version.
         """
         ...
 

@@ -41,6 +41,8 @@ def configure_logs(settings: Settings) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    # A consumer tells of every try to connect again; its name ends with its queue, so no logger has them all.
+    handler.addFilter(lambda record: not record.name.startswith("dramatiq.worker.ConsumerThread"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())

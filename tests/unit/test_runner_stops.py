@@ -146,7 +146,7 @@ async def test_schedulers_hear_of_room_each_time_half_of_the_slots_were_turned_o
         for done, heard in ((1, 1), (2, 1), (3, 2), (4, 2), (5, 2), (6, 3)):
             await runner.take([work.engine.add_run("echo")])
             await until(lambda: work.engine.states() == ["SUCCEEDED"] * done)  # noqa: B023  ends in this turn
-            await until(lambda: work.signals.count(Signal.ROOM) >= heard)  # noqa: B023
+            await until(lambda: work.signals.count(Signal.ROOM) >= heard)  # noqa: B023  the same
             assert work.signals.count(Signal.ROOM) == heard
 
 

@@ -1,0 +1,45 @@
+"""What waits for one subscriber: bounded, and given up at once when it overflows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Generic, TypeVar
+
+from domain.live.ports import Resync
+
+T = TypeVar("T")
+
+
+class Mailbox(Generic[T]):
+    def __init__(self, limit: int) -> None:
+        self._items: deque[T] = deque()
+        self._limit = limit
+        self._overflowed = False
+        self._arrival = asyncio.Event()
+
+    def offer(self, item: T) -> bool:
+        """False when this made it overflow. One that has overflowed takes no more."""
+        if self._overflowed:
+            return True
+        if len(self._items) >= self._limit:
+            self.overflow()
+            return False
+        self._items.append(item)
+        self._arrival.set()
+        return True
+
+    def overflow(self) -> None:
+        """Something was missed: drop what waits, and tell the subscriber."""
+        self._items.clear()
+        self._overflowed = True
+        self._arrival.set()
+
+    async def take(self) -> T:
+        """The next item, as soon as there is one. Raises Resync once it has overflowed."""
+        while not self._items:
+            if self._overflowed:
+                raise Resync
+            self._arrival.clear()
+            await self._arrival.wait()
+        return self._items.popleft()

@@ -1,0 +1,1 @@
+"""Cache, events, signals and hand-overs inside one process, for when it is the only one."""

@@ -1,0 +1,37 @@
+"""Events, signals and hand-overs inside one process, opened together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from dramatiq.brokers.stub import StubBroker
+from prometheus_client import CollectorRegistry
+
+from infra.background import background
+from infra.live.event_metrics import EventMetrics
+from infra.live.signal_metrics import SignalMetrics
+from infra.memory.events import MemoryEvents
+from infra.memory.hand_over import MemoryHandOver
+from infra.memory.signals import MemorySignals
+from infra.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBus:
+    signals: MemorySignals
+    events: MemoryEvents
+    hand_over: MemoryHandOver
+
+
+@asynccontextmanager
+async def open_memory_bus(
+    settings: Settings, registry: CollectorRegistry, broker: StubBroker
+) -> AsyncIterator[MemoryBus]:
+    async with background() as tasks:
+        yield MemoryBus(
+            signals=MemorySignals(SignalMetrics(registry)),
+            events=MemoryEvents(tasks, EventMetrics(registry)),
+            hand_over=MemoryHandOver(broker, settings.namespace),
+        )

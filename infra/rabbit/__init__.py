@@ -1,0 +1,1 @@
+"""Events, signals and hand-overs over RabbitMQ."""

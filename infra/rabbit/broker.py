@@ -1,0 +1,15 @@
+"""The Dramatiq broker of a worker on RabbitMQ."""
+
+from __future__ import annotations
+
+from dramatiq.brokers.rabbitmq import RabbitmqBroker
+from yarl import URL
+
+from infra.rabbit.link import HEARTBEAT
+from infra.settings import Settings
+
+
+def build_rabbit_broker(settings: Settings) -> RabbitmqBroker:
+    """Without middleware: retries, time limits and figures are the engine's. It connects when it is used."""
+    url = URL(str(settings.amqp_url))
+    return RabbitmqBroker(url=str(url.with_query({"heartbeat": HEARTBEAT, **url.query})), middleware=[])

@@ -1,0 +1,81 @@
+"""Events, signals and hand-overs over RabbitMQ, opened together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aio_pika.abc import AbstractConnection
+from prometheus_client import CollectorRegistry, Counter
+
+from infra.background import background
+from infra.live.event_metrics import EventMetrics
+from infra.live.signal_metrics import SignalMetrics
+from infra.rabbit.events import RabbitEvents
+from infra.rabbit.faults import told_as_unavailable
+from infra.rabbit.hand_over import RabbitHandOver
+from infra.rabbit.link import Link, open_link
+from infra.rabbit.names import Names
+from infra.rabbit.publisher import Channels, open_channels
+from infra.rabbit.signals import RabbitSignals
+from infra.settings import Settings
+
+CHECK_TIMEOUT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RabbitBus:
+    signals: RabbitSignals
+    events: RabbitEvents
+    hand_over: RabbitHandOver
+    publishing: Link[Channels]
+    consuming: Link[AbstractConnection]
+    names: Names
+
+    async def check(self) -> None:
+        """Raises Unavailable when RabbitMQ does not answer on both connections."""
+        with told_as_unavailable():
+            async with asyncio.timeout(CHECK_TIMEOUT):
+                for connection in (await self.consuming.ready(), (await self.publishing.ready()).connection):
+                    async with connection.channel() as channel:
+                        await channel.get_exchange(self.names.events)
+
+
+@asynccontextmanager
+async def open_rabbit_bus(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[RabbitBus]:
+    """Opens also when RabbitMQ cannot be reached.
+
+    Two connections: one that publishes is held up by RabbitMQ when memory or disk run out, and consuming
+    is what frees them.
+    """
+    url, names = str(settings.amqp_url), Names(settings.namespace)
+    lost = Counter(
+        "carillon_rabbit_connections_lost",
+        "Connections to RabbitMQ that were lost.",
+        ["link"],
+        registry=registry,
+    )
+
+    async def set_up(connection: AbstractConnection) -> Channels:
+        return await open_channels(connection, names)
+
+    async def as_it_is(connection: AbstractConnection) -> AbstractConnection:
+        return connection
+
+    async with (
+        open_link(url, f"{names.namespace} publishing", set_up, lost.labels("publishing")) as publishing,
+        open_link(url, f"{names.namespace} consuming", as_it_is, lost.labels("consuming")) as consuming,
+        background() as tasks,
+    ):
+        signals = RabbitSignals(tasks, publishing, consuming, names, SignalMetrics(registry))
+        tasks.start(signals.send_forever(), "signals")
+        yield RabbitBus(
+            signals=signals,
+            events=RabbitEvents(tasks, publishing, consuming, names, EventMetrics(registry)),
+            hand_over=RabbitHandOver(publishing, names),
+            publishing=publishing,
+            consuming=consuming,
+            names=names,
+        )

@@ -1,0 +1,64 @@
+"""Events over RabbitMQ: confirmed when published, kept for durable consumers, fanned out to listeners."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from aio_pika.abc import AbstractConnection
+
+from domain.contracts.tasks import TaskChangedV1
+from domain.live.ports import Handle
+from infra.background import Background
+from infra.live.delivery import Consumer
+from infra.live.event_metrics import EventMetrics
+from infra.rabbit.consumer import RabbitConsumer
+from infra.rabbit.event_wire import ROUTING_KEY, packed
+from infra.rabbit.link import Link
+from infra.rabbit.listener import RabbitListener
+from infra.rabbit.names import Names
+from infra.rabbit.publisher import Channels, Outgoing, publish
+from infra.rabbit.subscription import subscribed
+
+
+class RabbitEvents:
+    """See `domain.live.ports.Events`."""
+
+    def __init__(
+        self,
+        tasks: Background,
+        publishing: Link[Channels],
+        consuming: Link[AbstractConnection],
+        names: Names,
+        metrics: EventMetrics,
+    ) -> None:
+        self._tasks = tasks
+        self._publishing = publishing
+        self._consuming = consuming
+        self._names = names
+        self._metrics = metrics
+
+    async def publish(self, events: Sequence[TaskChangedV1]) -> None:
+        if not events:
+            return
+        await self._publish([Outgoing(self._names.events, ROUTING_KEY, message) for message in packed(events)])
+        self._metrics.published.inc(len(events))
+
+    @asynccontextmanager
+    async def consume(self, name: str, handle: Handle, batch: int) -> AsyncIterator[None]:
+        consumer = Consumer(name, handle, self._metrics)
+        rabbit = RabbitConsumer(consumer, batch, self._names, self._publish)
+        async with subscribed(self._tasks, self._consuming, name, rabbit.serve):
+            yield
+
+    @asynccontextmanager
+    async def listen(
+        self, hear: Callable[[TaskChangedV1], None], miss: Callable[[], None]
+    ) -> AsyncIterator[None]:
+        listener = RabbitListener(hear, miss, self._names, self._metrics)
+        async with subscribed(self._tasks, self._consuming, "events", listener.serve):
+            listener.rely()
+            yield
+
+    async def _publish(self, batch: Sequence[Outgoing]) -> None:
+        await publish(self._publishing, lambda channels: channels.events, batch)

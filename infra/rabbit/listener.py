@@ -1,0 +1,107 @@
+"""Hears every event as it is published, and notices when some may have been missed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+
+from domain.contracts.tasks import TaskChangedV1
+from domain.errors import Unavailable
+from infra.background import background
+from infra.live.batches import Batches
+from infra.live.event_metrics import EventMetrics
+from infra.rabbit.event_wire import Unreadable, read_events
+from infra.rabbit.faults import told_as_unavailable
+from infra.rabbit.names import Names
+from infra.rabbit.topology import declare_events
+
+log = logging.getLogger(__name__)
+
+PREFETCH = 50
+"""Messages on their way to this process."""
+MAX_WAITING = 10_000
+MAX_BYTES_WAITING = 32 * 1024 * 1024
+"""Messages that wait for this process in RabbitMQ; the oldest is dropped first."""
+
+
+class RabbitListener:
+    def __init__(
+        self,
+        hear: Callable[[TaskChangedV1], None],
+        miss: Callable[[], None],
+        names: Names,
+        metrics: EventMetrics,
+    ) -> None:
+        self._hear = hear
+        self._miss = miss
+        self._names = names
+        self._metrics = metrics
+        self._listening = False
+        """Whether someone may rely on hearing everything: set by who opened it, once it is open."""
+
+    def rely(self) -> None:
+        """From here on a new subscription means that events may have been missed before it."""
+        self._listening = True
+
+    @asynccontextmanager
+    async def serve(self, channel: AbstractChannel) -> AsyncIterator[None]:
+        await declare_events(channel, self._names)
+        # What overflows is sent to a second queue, that holds one message: the notice that there was any.
+        notice = await channel.declare_queue(exclusive=True, auto_delete=True, arguments={"x-max-length": 1})
+        queue = await channel.declare_queue(
+            exclusive=True,
+            auto_delete=True,
+            arguments={
+                "x-max-length": MAX_WAITING,
+                "x-max-length-bytes": MAX_BYTES_WAITING,
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": notice.name,
+            },
+        )
+        await queue.bind(self._names.events, "#")
+        # With acknowledgements: without, RabbitMQ would keep what we are slow to take in its own memory,
+        # past every bound.
+        await channel.set_qos(prefetch_count=PREFETCH)
+        inbox = asyncio.Queue[AbstractIncomingMessage]()  # bounded by the prefetch
+        batches = Batches(inbox, PREFETCH, self._take)
+        async with background() as tasks:
+            tasks.start(batches.run(), "listen")
+            await notice.consume(self._on_overflow, no_ack=True)
+            await queue.consume(inbox.put)
+            if self._listening:
+                self._tell_missed()
+            yield
+
+    async def _take(self, messages: list[AbstractIncomingMessage]) -> None:
+        for message in messages:
+            self._on_message(message)
+        with suppress(Unavailable), told_as_unavailable():  # the queue has gone with its connection
+            await messages[-1].ack(multiple=True)
+
+    def _on_message(self, message: AbstractIncomingMessage) -> None:
+        try:
+            events = read_events(message)
+        except Unreadable:
+            self._metrics.unheard.inc()
+            log.warning("events cannot be read", extra={"message_id": message.message_id})
+            return
+        for event in events:
+            self._tell(event)
+
+    def _tell(self, event: TaskChangedV1) -> None:
+        try:
+            self._hear(event)
+        except Exception:  # a listener's fault is its own: the next event is heard all the same
+            self._metrics.unheard.inc()
+            log.exception("an event could not be heard", extra={"event_id": event.event_id})
+
+    async def _on_overflow(self, _: AbstractIncomingMessage) -> None:
+        self._tell_missed()
+
+    def _tell_missed(self) -> None:
+        self._metrics.missed.inc()
+        self._miss()

@@ -1,0 +1,156 @@
+"""The cache in Redis: bounded in time, and stepped around while Redis is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from domain.errors import Unavailable
+from infra.background import background
+from infra.cache import Entry
+from infra.cache_metrics import CacheMetrics
+from infra.redis.outage import Outage
+from infra.redis.scripts import LEAD, PUT, SEPARATOR
+from infra.settings import Settings
+
+T = TypeVar("T")
+
+ASIDE = 1.0
+"""How long Redis is left alone after a failure, in seconds."""
+LEAD_MILLISECONDS = 1_000
+OWED_BATCH = 500
+OWED_TIMEOUT = 1.0
+MAX_CONNECTIONS = 32
+
+
+class RedisCache:
+    """See `infra.cache.Cache`."""
+
+    def __init__(self, redis: Redis, *, ttl: float, limit: float, metrics: CacheMetrics) -> None:
+        self._put = redis.register_script(PUT)
+        self._lead = redis.register_script(LEAD)
+        self._redis = redis
+        self._ttl = int(ttl * 1_000)
+        self._limit = limit
+        self._metrics = metrics
+        self._outage = Outage(metrics.dropped)
+
+    async def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        if not keys:
+            return []
+        kept = await self._ask(len(keys), lambda: self._redis.mget(keys))
+        if kept is None:
+            return [None] * len(keys)
+        values = [_value(raw) for raw in kept]
+        self._metrics.asked(values)
+        return values
+
+    async def put(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        if await self._ask(len(entries), lambda: self._tell(entries)) is None:
+            self._outage.owe(entries)
+            return
+        refills = sum(entry.value is not None for entry in entries)
+        self._metrics.refills.inc(refills)
+        self._metrics.invalidations.inc(len(entries) - refills)
+
+    async def lead(self, keys: Sequence[str]) -> list[bool]:
+        if not keys:
+            return []
+        led = await self._ask(len(keys), lambda: self._lead(keys=keys, args=[LEAD_MILLISECONDS]))
+        return [True] * len(keys) if led is None else [answer == 1 for answer in led]
+
+    async def check(self) -> None:
+        """Raises Unavailable when Redis does not answer."""
+        try:
+            async with asyncio.timeout(self._limit):
+                await self._redis.ping()
+        except (RedisError, OSError) as error:
+            raise Unavailable("Redis") from error
+
+    async def return_once(self) -> int:
+        """Tell Redis what it is owed, and use it again if that succeeds. How much was told."""
+        told = 0
+        try:
+            async with asyncio.timeout(OWED_TIMEOUT):
+                await self._redis.ping()
+            while owed := self._outage.owed(OWED_BATCH):
+                await self._tell_owed(owed)
+                told += len(owed)
+        except (RedisError, OSError):  # the outage goes on; it was logged when it began
+            return told
+        self._outage.end()
+        return told
+
+    async def return_forever(self) -> None:
+        while True:
+            await self._outage.began()
+            await asyncio.sleep(ASIDE)
+            await self.return_once()
+
+    async def _tell(self, entries: Sequence[Entry]) -> int:
+        kept = [_kept(entry) for entry in entries]
+        told: int = await self._put(keys=[entry.key for entry in entries], args=[self._ttl, *kept])
+        return told
+
+    async def _tell_owed(self, owed: list[Entry]) -> None:
+        try:
+            async with asyncio.timeout(OWED_TIMEOUT):
+                await self._tell(owed)
+        except BaseException:
+            self._outage.owe(owed)
+            raise
+
+    async def _ask(self, count: int, call: Callable[[], Awaitable[T]]) -> T | None:
+        """What Redis answers within the time limit, or None. `count`: how many keys it is about."""
+        if not self._outage.on:
+            try:
+                async with asyncio.timeout(self._limit):
+                    return await call()
+            except (RedisError, OSError) as error:
+                self._outage.begin(error)
+        self._metrics.bypasses.inc(count)
+        return None
+
+
+def _kept(entry: Entry) -> bytes:
+    version = str(entry.version).encode()
+    return version if entry.value is None else version + SEPARATOR + entry.value
+
+
+def _value(raw: bytes | str | None) -> bytes | None:
+    if not isinstance(raw, bytes):  # never a str: the client is not told to decode
+        return None
+    _, separator, value = raw.partition(SEPARATOR)
+    return value if separator else None
+
+
+@asynccontextmanager
+async def open_redis_cache(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[RedisCache]:
+    """Opens also when Redis cannot be reached."""
+    pool = BlockingConnectionPool.from_url(
+        str(settings.redis_url),
+        max_connections=MAX_CONNECTIONS,
+        timeout=settings.cache_timeout,
+        socket_connect_timeout=settings.cache_timeout,
+        socket_timeout=OWED_TIMEOUT,
+        # A restart of Redis leaves dead connections in the pool: each is replaced when it is used next.
+        retry=Retry(NoBackoff(), retries=1),
+        protocol=2,
+    )
+    redis = Redis.from_pool(pool)
+    cache = RedisCache(
+        redis, ttl=settings.cache_ttl, limit=settings.cache_timeout, metrics=CacheMetrics(registry)
+    )
+    async with redis, background() as tasks:
+        tasks.start(cache.return_forever(), "redis-return")
+        yield cache

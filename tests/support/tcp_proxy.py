@@ -1,0 +1,100 @@
+"""A server seen through a TCP proxy of the test's own, so that it can be lost without being stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import parse_qsl, urlsplit
+
+
+class TcpProxy:
+    """`url` reaches the server until told otherwise."""
+
+    def __init__(self, url: str) -> None:
+        self._url = urlsplit(url)
+        self._port = 0
+        self._server: asyncio.Server | None = None
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.accepted = 0
+
+    @property
+    def url(self) -> str:
+        user, at, _ = self._url.netloc.rpartition("@")
+        place = self._url._replace(netloc=f"{user}{at}127.0.0.1:{self._port}")
+        return (place if self._url.hostname else place._replace(query="")).geturl()
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._writers) // 2
+
+    async def accept(self) -> None:
+        """Let connections through (again)."""
+        self._flowing.set()
+        if self._server is None:
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+            self._port = self._server.sockets[0].getsockname()[1]
+
+    async def refuse(self) -> None:
+        """As a stopped server: connections are cut and new ones refused."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self.cut()
+
+    def hang(self) -> None:
+        """As a server under SIGSTOP: connections stay, new ones are taken, and nothing comes through."""
+        self._flowing.clear()
+
+    def cut(self) -> None:
+        """Cut the connections there are; new ones are let through."""
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+
+    async def _serve(self, near_reader: asyncio.StreamReader, near_writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        await self._flowing.wait()
+        try:
+            far_reader, far_writer = await self._connect()
+        except OSError:
+            near_writer.transport.abort()
+            return
+        pair = {near_writer, far_writer}
+        self._writers |= pair
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump(near_reader, far_writer))
+                group.create_task(self._pump(far_reader, near_writer))
+        finally:
+            self._writers -= pair
+            for writer in pair:
+                writer.transport.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._url.hostname:
+            return await asyncio.open_connection(self._url.hostname, self._url.port)
+        named = dict(parse_qsl(self._url.query))  # a PostgreSQL of our own, which has only a socket file
+        return await asyncio.open_unix_connection(f"{named['host']}/.s.PGSQL.{named['port']}")
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while chunk := await reader.read(65_536):
+                await self._flowing.wait()
+                if writer.transport.is_closing():
+                    return  # cut meanwhile
+                writer.write(chunk)
+                await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def open_proxy(url: str) -> AsyncIterator[TcpProxy]:
+    proxy = TcpProxy(url)
+    await proxy.accept()
+    try:
+        yield proxy
+    finally:
+        proxy.hang()
+        await proxy.refuse()
