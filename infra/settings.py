@@ -6,8 +6,24 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AmqpDsn, Field, PostgresDsn, RedisDsn, SecretStr, field_validator, model_validator
+from pydantic import (
+    AmqpDsn,
+    Field,
+    PostgresDsn,
+    RedisDsn,
+    SecretStr,
+    UrlConstraints,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class PostgresUrl(PostgresDsn):
+    """Without a host it is a socket: `postgresql:///name?host=/folder`."""
+
+    _constraints = UrlConstraints(allowed_schemes=["postgresql", "postgres"], host_required=False)
+
 
 DEFAULT_HANDLERS = ("examples.handlers",)
 
@@ -18,7 +34,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CARILLON_", frozen=True, hide_input_in_errors=True)
 
     # Where things are. No URL at all means embedded: everything in this process.
-    database_url: PostgresDsn | None = None
+    database_url: PostgresUrl | None = None
     redis_url: RedisDsn | None = None
     amqp_url: AmqpDsn | None = None
     home: Path = Path(".carillon")

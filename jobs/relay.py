@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from domain.live.outbox import OutboxLead
 from domain.live.ports import Signal, SignalWatch
 from infra.bootstrap import Services
+from infra.telemetry.trace import in_trace
 from jobs.metrics import JobMetrics
 from jobs.outage import Outage
 from jobs.stop import Stop
+
+log = logging.getLogger(__name__)
 
 
 async def relay_once(services: Services, lead: OutboxLead) -> int:
@@ -22,6 +26,9 @@ async def relay_once(services: Services, lead: OutboxLead) -> int:
     await services.forget(facts)
     await services.events.publish(facts)
     await lead.remove([one.seq for one in pending])
+    for fact in facts if log.isEnabledFor(logging.DEBUG) else ():
+        with in_trace(fact.traceparent):
+            log.debug("published", extra={"event_id": fact.event_id, "kind": fact.kind.value})
     return len(pending)
 
 

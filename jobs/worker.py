@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 IDLE_MILLISECONDS = 200
 """How long Dramatiq's threads sleep between two looks at whether to stop."""
 STOP_MILLISECONDS = 5_000
+STOP_LIMIT = 8.0
+"""Seconds all of Dramatiq has to stop in. Its client waits for a RabbitMQ that hangs for much longer."""
 DRAINING_LIMIT = 2.0
 WATCH_SECONDS = 60.0
 
@@ -82,13 +84,19 @@ async def _consuming(broker: dramatiq.Broker, queue: str, runner: Runner, thread
     )
     loop = asyncio.get_running_loop()
     # Not on the loop, which its threads wait for; nor on the loop's own executor, which others may have filled.
-    with ThreadPoolExecutor(1, thread_name_prefix="dramatiq") as thread:
+    thread = ThreadPoolExecutor(1, thread_name_prefix="dramatiq")
+    try:
         await loop.run_in_executor(thread, worker.start)
         try:
             yield
         finally:
             runner.close()
-            await loop.run_in_executor(thread, worker.stop, STOP_MILLISECONDS)
+            stopping = loop.run_in_executor(thread, worker.stop, STOP_MILLISECONDS)
+            await asyncio.wait([stopping], timeout=STOP_LIMIT)
+            if not stopping.done():
+                log.error("left without the broker's goodbye: what it had sent here it will send to another")
+    finally:
+        thread.shutdown(wait=False)
 
 
 def _register(broker: dramatiq.Broker, queue: str, runner: Runner, metrics: JobMetrics) -> None:

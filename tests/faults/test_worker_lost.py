@@ -1,0 +1,106 @@
+"""A worker is gone in the middle of its tasks: they run again elsewhere, and nothing it says later counts."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.asking import attempts, create, kinds, row_id, run, until_told
+from tests.support.graphql_client import HttpClient, http_client
+from tests.support.installation import SHORT_LEASES, Installation, Member, open_installation
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbit]
+
+WORK = 1.5
+
+
+@pytest.fixture(scope="module")
+async def installation(
+    postgres_server: str, migrated: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Installation]:
+    folder = tmp_path_factory.mktemp("worker-lost")
+    members = ("api", "worker", "worker", "scheduler", "relay", "notifier")
+    async with open_installation(postgres_server, migrated, folder, *members, **SHORT_LEASES) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client(installation: Installation) -> AsyncIterator[HttpClient]:
+    async with http_client(installation.api) as client:
+        yield client
+
+
+async def started_on(installation: Installation, task: str) -> Member:
+    """The worker whose handler has begun."""
+    await until(lambda: bool(installation.ledger.noted("started", row_id(task))), 15)
+    pid = installation.ledger.noted("started", row_id(task))[0].process
+    return next(member for member in installation.of("worker") if member.pid == pid)
+
+
+async def test_killed_in_the_middle_of_a_task_it_is_run_again_by_another(
+    installation: Installation, client: HttpClient
+) -> None:
+    id = await create(client, "Survives its worker", action=run("work", seconds=WORK))
+    victim = await started_on(installation, id)
+    await installation.kill(victim)
+    task = await until_told(client, id, 20)
+    assert attempts(task) == [(1, "LOST"), (2, "SUCCEEDED")]
+    assert task["attempts"]["nodes"][0]["error"] == {"type": "WorkerLost"}
+    assert task["attempts"]["nodes"][0]["worker"].endswith(f":{victim.pid}")
+    assert (task["state"], task["error"], task["result"]) == ("SUCCEEDED", None, 2)
+    first, again, end = installation.ledger.entries(row_id(id))
+    assert [one.moment for one in (first, again, end)] == ["started", "started", "ended"]
+    assert first.process != again.process
+    assert first.fence < again.fence
+    await installation.start("worker")
+
+
+async def test_frozen_for_longer_than_its_lease_its_late_results_are_refused(
+    installation: Installation, client: HttpClient
+) -> None:
+    """It wakes up while others run its tasks again: what it has to say is about attempts that are over."""
+    ids = [await create(client, "Done elsewhere", action=run("work", seconds=WORK)) for _ in range(8)]
+    rows = [row_id(id) for id in ids]
+    await until(lambda: len(installation.ledger.noted("started", *rows)) == len(ids), 15)
+    victim = await started_on(installation, ids[0])
+    victim.process.running.send_signal(signal.SIGSTOP)
+    frozen = {one.task for one in installation.ledger.noted("started", *rows) if one.process == victim.pid}
+    try:
+        await until(lambda: len(installation.ledger.noted("started", *frozen)) == 2 * len(frozen), 20)
+    finally:
+        victim.process.running.send_signal(signal.SIGCONT)
+    await until(lambda: "the lease is lost" in victim.process.said(), 15)
+    for task in [await until_told(client, id, 20) for id in ids]:
+        again = row_id(task["id"]) in frozen
+        assert attempts(task) == ([(1, "LOST"), (2, "SUCCEEDED")] if again else [(1, "SUCCEEDED")])
+        assert task["result"] == len(task["attempts"]["nodes"]), "the answer of the attempt that counts"
+        assert kinds(task) == ["TASK_SUCCEEDED"]
+    await until(lambda: has_lease(installation, victim), 15)
+    next_ones = [await create(client, "Next", action=run("work", seconds=0)) for _ in range(24)]
+    for id in next_ones:
+        assert attempts(await until_told(client, id)) == [(1, "SUCCEEDED")]
+    done_by = {one.process for one in installation.ledger.entries(*map(row_id, next_ones))}
+    assert victim.pid in done_by, "it lives on, under a new lease"
+
+
+async def test_a_task_that_kills_its_workers_is_given_up_after_three(
+    installation: Installation, client: HttpClient
+) -> None:
+    id = await create(client, "Poison", action=run("work", seconds=60))
+    for number in (1, 2, 3):
+        await until(lambda: len(installation.ledger.noted("started", row_id(id))) == number, 20)  # noqa: B023  used at once
+        pid = installation.ledger.noted("started", row_id(id))[-1].process
+        await installation.kill(next(one for one in installation.of("worker") if one.pid == pid))
+        await installation.start("worker")
+    task = await until_told(client, id, 20)
+    assert attempts(task) == [(1, "LOST"), (2, "LOST"), (3, "LOST")]
+    assert (task["state"], task["error"]["type"]) == ("FAILED", "WorkerLost")
+    assert [one["kind"] for one in task["notifications"]["nodes"]] == ["TASK_FAILED"]
+
+
+async def has_lease(installation: Installation, worker: Member) -> bool:
+    live = "select count(*) from workers where name like $1 and lease_until > now()"
+    return bool(await installation.value(live, f"%:{worker.pid}"))

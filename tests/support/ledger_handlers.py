@@ -1,0 +1,47 @@
+"""Handlers that keep a ledger, to be loaded by processes under test: one that works, three that are deaf."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from carillon import Context, handler
+from tests.support.ledger import note
+
+
+@handler("work")
+async def work(seconds: float, context: Context) -> int:
+    """Takes its time; answers with its attempt's number."""
+    note(context, "started")
+    await asyncio.sleep(seconds)
+    note(context, "ended")
+    return context.attempt
+
+
+@handler("swallow_cancellation")
+async def swallow_cancellation(seconds: float, context: Context) -> None:
+    """Goes on however often it is cancelled."""
+    note(context, "started")
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        try:
+            await asyncio.sleep(left)
+        except asyncio.CancelledError:
+            continue
+    note(context, "ended")
+
+
+@handler("never_look")
+def never_look(seconds: float, context: Context) -> None:
+    """A plain function that does not ask whether it is cancelled."""
+    note(context, "started")
+    time.sleep(seconds)
+    note(context, "ended")
+
+
+@handler("block_the_loop")
+async def block_the_loop(seconds: float, context: Context) -> None:
+    """Lets nothing else of its process run."""
+    note(context, "started")
+    time.sleep(seconds)  # noqa: ASYNC251  that is what it is for
+    note(context, "ended")
