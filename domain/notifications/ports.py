@@ -45,7 +45,9 @@ class Notifications(Protocol):
         """The last place taken; 0 for an empty stream."""
         ...
 
-    async def unread_count(self, tenant: str, owner: str | None = None) -> int: ...
+    async def unread_count(self, tenant: str, owner: str | None = None) -> int:
+        """Counted up to 10,000."""
+        ...
 
     async def mark_read(
         self,

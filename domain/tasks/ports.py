@@ -29,7 +29,7 @@ class Tasks(Protocol):
     """Every write stores the row and its event in one transaction."""
 
     async def add(self, tasks: Sequence[Task]) -> list[Added]:
-        """All or nothing. Raises Conflict, naming the first task, when a key names another content.
+        """Of one tenant, all or nothing. Raises Conflict, naming the first, when a key names another content.
 
         The path of that error is the index of the new task: `("3", "key")`.
         """

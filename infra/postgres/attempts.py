@@ -9,11 +9,15 @@ from uuid import UUID
 
 import asyncpg
 
+from domain.actions.model import ActionKind
 from domain.attempts.model import Attempt, AttemptState, Progress, Settled, Started
 from infra.postgres.actions import action_from_json
 from infra.postgres.database import Database
 from infra.postgres.due_tasks import Changed, versions
 from infra.postgres.tasks import retry_from
+
+KNOWN_ACTIONS = [kind.value for kind in ActionKind]
+"""An action of a newer version is left to a newer worker: it is handed over again."""
 
 # FOR KEY SHARE on the worker's row: the rescuer, which locks it FOR UPDATE, and a start never overlap.
 START = """
@@ -21,7 +25,7 @@ with lease as materialized (
     select id from workers where id = $1 and lease_until > now() for key share
 ), found as materialized (
     select t.id from tasks as t, lease
-    where t.id = any($2) and t.state = 'QUEUED'
+    where t.id = any($2) and t.state = 'QUEUED' and t.action->>'kind' = any($3)
     order by t.id for update of t
 ), started as (
     update tasks as t
@@ -147,7 +151,7 @@ class PostgresAttempts:
 
     async def start(self, worker: UUID, ids: Sequence[UUID]) -> list[Started]:
         async with self._database.work("start") as connection:
-            records = await connection.fetch(START, worker, list(ids))
+            records = await connection.fetch(START, worker, list(ids), KNOWN_ACTIONS)
         await self._changed(versions(records))
         return [_started(record) for record in records]
 

@@ -110,7 +110,7 @@ async def open_database(
         max_size=size,
         timeout=limit,
         reset=_leave_as_it_is,
-        server_settings=CONNECTION_SETTINGS,
+        server_settings=connection_settings(limit),
     )
     try:
         yield Database(pool, limit, metrics)
@@ -122,13 +122,19 @@ async def open_database(
             pool.terminate()
 
 
-CONNECTION_SETTINGS = {
-    "application_name": "carillon",
-    "timezone": "UTC",
-    "jit": "off",  # our statements are short
-    "statement_timeout": "30s",
-    "idle_in_transaction_session_timeout": "30s",
-}
+def connection_settings(limit: float) -> dict[str, str]:
+    """What each connection asks of the server; `limit` is how long, in seconds, we wait for a statement."""
+    return {
+        "application_name": "carillon",
+        "timezone": "UTC",
+        "jit": "off",  # our statements are short
+        "statement_timeout": f"{limit * 1000:.0f}",  # one that nobody waits for any more ends as well
+        "idle_in_transaction_session_timeout": "10s",
+        # A host that vanishes must not keep its locks for the two hours of the system's default.
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
+    }
 
 
 async def _leave_as_it_is(_: Connection) -> None:

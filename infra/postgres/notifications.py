@@ -53,15 +53,25 @@ cross join lateral (
     where task_id = t.id and tenant = $1 and seq > $4 order by seq limit $3
 ) as n
 """  # notifications_by_task
-UNREAD = """
-select count(*) from notifications
-where tenant = $1 and read_at is null and ($2::text is null or owner = $2)
-"""  # notifications_unread
-MARK_READ = """
-update notifications set read_at = now()
-where tenant = $1 and read_at is null
-    and ($2::uuid[] is null or id = any($2)) and ($3::bigint is null or seq <= $3)
-    and ($4::text is null or owner = $4)
+UNREAD_LIMIT = 10_000
+UNREAD = f"""
+select count(*) from (
+    select from notifications
+    where tenant = $1 and read_at is null and ($2::text is null or owner = $2)
+    limit {UNREAD_LIMIT}
+) as unread
+"""  # notifications_unread, notifications_unread_by_owner
+READ_BATCH = 2_000
+# In the order of the stream, so that two who mark the same ones wait for each other and do not deadlock.
+MARK_READ = f"""
+with unread as materialized (
+    select tenant, seq from notifications
+    where tenant = $1 and read_at is null
+        and ($2::uuid[] is null or id = any($2)) and ($3::bigint is null or seq <= $3)
+        and ($4::text is null or owner = $4)
+    order by seq limit {READ_BATCH} for update
+)
+update notifications as n set read_at = now() from unread as u where n.tenant = u.tenant and n.seq = u.seq
 """  # notifications_unread
 
 
@@ -152,11 +162,15 @@ class PostgresNotifications:
         up_to: int | None = None,
         owner: str | None = None,
     ) -> int:
-        async with self._database.work("mark_notifications_read") as connection:
-            status = await connection.execute(
-                MARK_READ, tenant, None if ids is None else list(ids), up_to, owner
-            )
-        return int(status.removeprefix("UPDATE "))
+        given = None if ids is None else list(ids)
+        marked = 0
+        while True:
+            async with self._database.work("mark_notifications_read") as connection:
+                status = await connection.execute(MARK_READ, tenant, given, up_to, owner)
+            batch = int(status.removeprefix("UPDATE "))
+            marked += batch
+            if batch < READ_BATCH:
+                return marked
 
 
 def _columns(drafts: Sequence[Draft]) -> list[list[object]]:

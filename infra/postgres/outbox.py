@@ -13,7 +13,7 @@ import asyncpg
 from domain.contracts.tasks import TaskChangedV1
 from domain.errors import Unavailable
 from domain.live.outbox import Pending
-from infra.postgres.database import CONNECTION_SETTINGS, OUTAGES, Connection, Database
+from infra.postgres.database import OUTAGES, Connection, Database, connection_settings
 
 PARTITIONS = 8
 """As the function outbox_partition has it."""
@@ -42,7 +42,10 @@ class PostgresOutbox:
     async def lead(self) -> AsyncIterator[PostgresOutboxLead]:
         try:
             connection = await asyncpg.connect(
-                self._url, timeout=self._limit, command_timeout=self._limit, server_settings=CONNECTION_SETTINGS
+                self._url,
+                timeout=self._limit,
+                command_timeout=self._limit,
+                server_settings=connection_settings(self._limit),
             )
         except (*OUTAGES, TimeoutError) as fault:
             raise Unavailable("PostgreSQL") from fault

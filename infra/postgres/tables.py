@@ -51,6 +51,21 @@ class TaskRow(SQLModel, table=True):
         Index("tasks_by_due", "tenant", "scheduled_at", "id"),
         Index("tasks_by_creation", "tenant", "created_at", "id"),
         Index("tasks_by_update", "tenant", "updated_at", "id"),
+        Index("tasks_by_queue", "tenant", "queue", "scheduled_at", "id"),
+        Index(
+            "tasks_waiting",
+            "tenant",
+            "scheduled_at",
+            "id",
+            postgresql_where=text("state in ('SCHEDULED', 'RETRYING')"),
+        ),
+        Index(
+            "tasks_given_up",
+            "tenant",
+            "scheduled_at",
+            "id",
+            postgresql_where=text("state in ('FAILED', 'CANCELLED')"),
+        ),
         Index(
             "tasks_by_owner",
             "tenant",
@@ -188,6 +203,13 @@ class NotificationRow(SQLModel, table=True):
         Index("notifications_id", "id", unique=True),
         Index("notifications_by_task", "task_id", "seq"),
         Index("notifications_by_owner", "tenant", "owner", "seq", postgresql_where=text("owner is not null")),
+        Index(
+            "notifications_unread_by_owner",
+            "tenant",
+            "owner",
+            "seq",
+            postgresql_where=text("read_at is null and owner is not null"),
+        ),
         Index("notifications_unread", "tenant", "seq", postgresql_where=text("read_at is null")),
     )
 

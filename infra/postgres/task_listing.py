@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from domain.paging import PageRequest
 from domain.tasks.listing import TaskFilter, TaskOrder, TaskPlace
+from domain.tasks.words import words
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,42 +28,71 @@ ORDERS = {
 Where = list[str]
 Arguments = list[Any]
 
-_LABELLED = "id in (select task_id from task_labels where tenant = $1 and name = {} and value = {})"
-_WORDED = "id in (select task_id from task_words where tenant = $1 and words @@ to_tsquery('simple', {}))"
+MATCHES = 10_000
+"""Up to so many tasks that match words and labels are looked up one by one."""
+
+_LABELLED = "select task_id from task_labels where tenant = $1 and name = {} and value = {}"  # task_labels_pkey
+_WORDED = "select task_id from task_words where tenant = $1 and words @@ {}::text::tsquery"  # task_words_words
 
 
-def conditions(tenant: str, wanted: TaskFilter) -> tuple[Where, Arguments]:
-    where: Where = ["tenant = $1"]
-    arguments: Arguments = [tenant]
+class Conditions:
+    """Conditions and the values bound to them, the tenant first."""
 
-    def also(condition: str, *values: object) -> None:
+    def __init__(self, tenant: str) -> None:
+        self.where: Where = []
+        self.arguments: Arguments = [tenant]
+
+    def add(self, condition: str, *values: object) -> None:
+        """`condition` has a pair of braces for each value."""
         places = []
         for value in values:
-            arguments.append(value)
-            places.append(f"${len(arguments)}")
-        where.append(condition.format(*places))
+            self.arguments.append(value)
+            places.append(f"${len(self.arguments)}")
+        self.where.append(condition.format(*places))
 
+
+def matches(tenant: str, wanted: TaskFilter) -> tuple[str, Arguments] | None:
+    """A statement for the ids of up to one more than MATCHES tasks with the words and labels asked for."""
+    found = Conditions(tenant)
+    _add_matches(found, wanted, "{}")
+    if not found.where:
+        return None
+    return f"{' intersect '.join(found.where)} limit {MATCHES + 1}", found.arguments
+
+
+def conditions(tenant: str, wanted: TaskFilter, ids: Sequence[UUID] | None = None) -> tuple[Where, Arguments]:
+    """`ids`, when given, stand for the words and labels asked for."""
+    found = Conditions(tenant)
+    found.add("tenant = $1")
+    if ids is not None:
+        found.add("id = any({})", list(ids))
+    else:
+        _add_matches(found, wanted, "id in ({})")
     if wanted.states is not None:
-        also("state = any({}::task_state[])", [state.value for state in wanted.states])
+        # As literals: only for those can the planner tell which partial index holds them.
+        states = ", ".join(f"'{state.value}'" for state in wanted.states)
+        found.add(f"state in ({states})" if states else "false")
     if wanted.queues is not None:
-        also("queue = any({})", list(wanted.queues))
+        found.add("queue = any({})", list(wanted.queues))
     if wanted.owner is not None:
-        also("owner = {}", wanted.owner)
+        found.add("owner = {}", wanted.owner)
     if wanted.due_after is not None:
-        also("scheduled_at >= {}", wanted.due_after)
+        found.add("scheduled_at >= {}", wanted.due_after)
     if wanted.due_before is not None:
-        also("scheduled_at < {}", wanted.due_before)
+        found.add("scheduled_at < {}", wanted.due_before)
+    return found.where, found.arguments
+
+
+def _add_matches(found: Conditions, wanted: TaskFilter, form: str) -> None:
     for name, value in wanted.labels:
-        also(_LABELLED, name, value)
+        found.add(form.format(_LABELLED), name, value)
     if wanted.search is not None:
-        also(_WORDED, prefix_query(wanted.search))
-    return where, arguments
+        found.add(form.format(_WORDED), prefix_query(wanted.search))
 
 
 def prefix_query(search: str) -> str:
     """Every word, each by prefix, as a tsquery. Without any word it matches nothing."""
-    words = re.findall(r"\w+", search.lower())
-    return " & ".join(f"{word}:*" for word in words)
+    return " & ".join(f"'{word}':*" for word in words(search))
 
 
 def page_clause(

@@ -19,9 +19,10 @@ from domain.tasks.listing import TaskFilter, TaskOrder, TaskPlace
 from domain.tasks.model import Task, TaskError
 from domain.tasks.ports import Added, Change
 from domain.tasks.states import TaskState
+from domain.tasks.words import words
 from infra.postgres.actions import action_from_json, action_to_json
 from infra.postgres.database import Connection, Database
-from infra.postgres.task_listing import ORDERS, conditions, page_clause
+from infra.postgres.task_listing import MATCHES, ORDERS, Arguments, Where, conditions, matches, page_clause
 
 COLUMNS = """id, tenant, title, description, state, scheduled_at, action, queue, priority, key, owner, labels,
     concurrency_key, timeout, max_attempts, backoff, backoff_base, backoff_cap, attempt, uncounted_attempts,
@@ -30,19 +31,22 @@ COLUMNS = """id, tenant, title, description, state, scheduled_at, action, queue,
 
 # A null instant means "now", and only the database's clock says when that is.
 ADD = """
-with added as (
+with given as materialized (
+    select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[],
+        $7::text[], $8::smallint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::interval[],
+        $14::smallint[], $15::text[], $16::interval[], $17::interval[], $18::text[], $19::bytea[], $20::text[])
+        as n(id, tenant, title, description, scheduled_at, action, queue, priority, key, owner, labels,
+            concurrency_key, timeout, max_attempts, backoff, backoff_base, backoff_cap, traceparent,
+            fingerprint, words)
+), added as (
     insert into tasks as t (id, tenant, title, description, scheduled_at, action, queue, priority, key, owner,
         labels, concurrency_key, timeout, max_attempts, backoff, backoff_base, backoff_cap, traceparent,
         fingerprint, created_at, updated_at)
     select n.id, n.tenant, n.title, n.description, coalesce(n.scheduled_at, now()), n.action::jsonb, n.queue,
         n.priority, n.key, n.owner, n.labels::jsonb, n.concurrency_key, n.timeout, n.max_attempts, n.backoff,
         n.backoff_base, n.backoff_cap, n.traceparent, n.fingerprint, now(), now()
-    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
-        $8::smallint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::interval[], $14::smallint[],
-        $15::text[], $16::interval[], $17::interval[], $18::text[], $19::bytea[])
-        as n(id, tenant, title, description, scheduled_at, action, queue, priority, key, owner, labels,
-            concurrency_key, timeout, max_attempts, backoff, backoff_base, backoff_cap, traceparent,
-            fingerprint)
+    from given as n
+    order by n.key, n.id  -- two batches with the same keys wait for each other in one order
     on conflict (tenant, key) where key is not null do nothing
     returning t as task
 ), labelled as (
@@ -51,7 +55,8 @@ with added as (
     from added, jsonb_array_elements((task).labels) as label
 ), searchable as (
     insert into task_words (task_id, tenant, words)
-    select (task).id, (task).tenant, task_words((task).title, (task).description) from added
+    select n.id, n.tenant, array_to_tsvector(string_to_array(n.words, ' '))
+    from given as n join added on (task).id = n.id
 ), told as (
     insert into outbox (partition, event)
     select outbox_partition((task).id), task_changed_v1(task, 'CREATED') from added
@@ -60,7 +65,7 @@ select (task).id, (task).created_at, (task).scheduled_at from added
 """
 
 FIND = f"select {COLUMNS} from tasks where tenant = $1 and id = any($2)"  # tasks_pkey
-FIND_BY_KEY = f"select {COLUMNS} from tasks where tenant = $1 and key = $2"  # tasks_key
+FIND_BY_KEYS = f"select {COLUMNS} from tasks where tenant = $1 and key = any($2)"  # tasks_key
 LOCK = f"select {COLUMNS}, now() as now from tasks where tenant = $1 and id = $2 for update"
 
 CHANGE = """
@@ -81,12 +86,12 @@ with changed as (
 )
 select (task).* from changed
 """
-RELABEL = """
-with gone as (delete from task_labels where task_id = $1)
+UNLABEL = "delete from task_labels where task_id = $1"
+LABEL = """
 insert into task_labels (tenant, name, value, task_id)
 select $2, label->>0, label->>1, $1 from jsonb_array_elements($3::jsonb) as label
 """
-REWORD = "update task_words set words = task_words($2, $3) where task_id = $1"
+REWORD = "update task_words set words = array_to_tsvector(string_to_array($2, ' ')) where task_id = $1"
 
 DELETE = """
 with gone as (delete from tasks as t where t.id = $1 returning t as task),
@@ -101,6 +106,9 @@ select 1 from gone
 """
 
 
+ADD_TRIES = 3
+
+
 class PostgresTasks:
     """Implements domain.tasks.ports.Tasks."""
 
@@ -108,11 +116,12 @@ class PostgresTasks:
         self._database = database
 
     async def add(self, tasks: Sequence[Task]) -> list[Added]:
-        for _ in range(3):
-            async with self._writing(tasks) as connection:
-                added = await _add(connection, tasks)
-            if added is not None:
-                return added
+        for _ in range(ADD_TRIES):
+            try:
+                async with self._writing(tasks) as connection:
+                    return await _add(connection, tasks)
+            except _KeyVanished:
+                continue
         raise Unavailable("PostgreSQL")  # the tasks of our keys are deleted faster than we can read them
 
     def _writing(self, tasks: Sequence[Task]) -> AbstractAsyncContextManager[Connection]:
@@ -129,18 +138,17 @@ class PostgresTasks:
 
     async def find_by_key(self, tenant: str, key: str) -> Task | None:
         async with self._database.work("find_task_by_key") as connection:
-            record = await connection.fetchrow(FIND_BY_KEY, tenant, key)
+            record = await connection.fetchrow(FIND_BY_KEYS, tenant, [key])
         return task_from(record) if record else None
 
     async def page(
         self, tenant: str, wanted: TaskFilter, order: TaskOrder, request: PageRequest[TaskPlace]
     ) -> Page[Task]:
-        where, arguments = conditions(tenant, wanted)
-        where, tail = page_clause(where, arguments, ORDERS[order], request)
         async with self._database.work("list_tasks") as connection:
+            where, arguments = await _conditions(connection, tenant, wanted)
+            where, tail = page_clause(where, arguments, ORDERS[order], request)
             records = await connection.fetch(
-                f"select {COLUMNS} from tasks where {' and '.join(where)} {tail}",
-                *arguments,
+                f"select {COLUMNS} from tasks where {' and '.join(where)} {tail}", *arguments
             )
         more = len(records) > request.size
         tasks = [task_from(record) for record in records[: request.size]]
@@ -150,8 +158,8 @@ class PostgresTasks:
         return Page(items=tuple(tasks), has_next=more, has_previous=request.after is not None)
 
     async def count(self, tenant: str, wanted: TaskFilter, limit: int) -> int | None:
-        where, arguments = conditions(tenant, wanted)
         async with self._database.work("count_tasks") as connection:
+            where, arguments = await _conditions(connection, tenant, wanted)
             count: int = await connection.fetchval(
                 f"select count(*) from (select from tasks where {' and '.join(where)} limit {limit + 1}) as t",
                 *arguments,
@@ -189,27 +197,53 @@ class PostgresTasks:
             await connection.execute(DELETE, id)
 
 
-async def _add(connection: Connection, tasks: Sequence[Task]) -> list[Added] | None:
-    """None when a task that held one of our keys was gone when we looked for it."""
+async def _conditions(connection: Connection, tenant: str, wanted: TaskFilter) -> tuple[Where, Arguments]:
+    """With few matches of the words and labels, their ids; with many, the conditions themselves.
+
+    The planner cannot tell which it will be, and what is right for one takes seconds for the other.
+    """
+    found = matches(tenant, wanted)
+    if found is None:
+        return conditions(tenant, wanted)
+    statement, arguments = found
+    ids = [record["task_id"] for record in await connection.fetch(statement, *arguments)]
+    return conditions(tenant, wanted, None if len(ids) > MATCHES else ids)
+
+
+class _KeyVanished(Exception):  # noqa: N818  says what happened, and undoes the batch
+    """The task that held one of our keys was gone when we looked for it."""
+
+
+async def _add(connection: Connection, tasks: Sequence[Task]) -> list[Added]:
     records = await connection.fetch(ADD, *_columns(tasks))
     stored = {record["id"]: record for record in records}
-    added: list[Added] = []
-    for index, task in enumerate(tasks):
-        if record := stored.get(task.id):
-            created_at, due = record["created_at"], record["scheduled_at"]
-            added.append(
-                Added(
-                    replace(task, created_at=created_at, updated_at=created_at, scheduled_at=due), created=True
-                )
-            )
-            continue
-        existing = await connection.fetchrow(FIND_BY_KEY, task.tenant, task.key)
-        if existing is None:
-            return None
-        if existing["fingerprint"] != task.fingerprint:
-            raise Conflict(path=(str(index), "key"), task_id=existing["id"])
-        added.append(Added(task_from(existing), created=False))
-    return added
+    named = await _named(connection, [task for task in tasks if task.id not in stored])
+    return [
+        _created(task, stored[task.id]) if task.id in stored else _repeated(task, index, named)
+        for index, task in enumerate(tasks)
+    ]
+
+
+async def _named(connection: Connection, tasks: Sequence[Task]) -> dict[str, asyncpg.Record]:
+    """The stored tasks that have the keys of these, which are all of one tenant."""
+    if not tasks:
+        return {}
+    keys = [task.key for task in tasks]
+    return {record["key"]: record for record in await connection.fetch(FIND_BY_KEYS, tasks[0].tenant, keys)}
+
+
+def _created(task: Task, record: asyncpg.Record) -> Added:
+    at, due = record["created_at"], record["scheduled_at"]
+    return Added(replace(task, created_at=at, updated_at=at, scheduled_at=due), created=True)
+
+
+def _repeated(task: Task, index: int, named: dict[str, asyncpg.Record]) -> Added:
+    first = named.get(task.key or "")
+    if first is None:
+        raise _KeyVanished
+    if first["fingerprint"] != task.fingerprint:
+        raise Conflict(path=(str(index), "key"), task_id=first["id"])
+    return Added(task_from(first), created=False)
 
 
 def _columns(tasks: Sequence[Task]) -> list[list[Any]]:
@@ -234,10 +268,15 @@ def _columns(tasks: Sequence[Task]) -> list[list[Any]]:
             task.retry.cap,
             task.traceparent,
             task.fingerprint,
+            _words(task),
         )
         for task in tasks
     ]
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _words(task: Task) -> str:
+    return " ".join(words(f"{task.title} {task.description or ''}"))
 
 
 async def _locked(
@@ -282,9 +321,10 @@ async def _store(connection: Connection, task: Task, kind: TaskEventKind) -> Tas
 async def _index(connection: Connection, before: Task, after: Task) -> None:
     """Labels and words have tables of their own, so that a change of state does not touch their indexes."""
     if after.labels != before.labels:
-        await connection.execute(RELABEL, after.id, after.tenant, json.dumps(after.labels))
+        await connection.execute(UNLABEL, after.id)
+        await connection.execute(LABEL, after.id, after.tenant, json.dumps(after.labels))
     if (after.title, after.description) != (before.title, before.description):
-        await connection.execute(REWORD, after.id, after.title, after.description)
+        await connection.execute(REWORD, after.id, _words(after))
 
 
 def task_from(record: asyncpg.Record) -> Task:

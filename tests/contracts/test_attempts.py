@@ -107,6 +107,16 @@ async def test_a_worker_without_a_live_lease_starts_nothing(storage: Storage) ->
     assert await storage.attempts.start(worker, claimed) == []
 
 
+async def test_an_action_of_a_newer_version_holds_up_no_other(storage: Storage) -> None:
+    worker = await storage.a_worker()
+    new, known = await storage.added(a_task(), a_task())
+    await storage.execute(
+        "update tasks set action = jsonb_set(action, '{kind}', '\"FUTURE\"') where id = $1", new
+    )
+    await storage.due_tasks.claim(2)
+    assert [one.task_id for one in await storage.attempts.start(worker, [new, known])] == [known]
+
+
 async def test_a_success_is_recorded_with_its_attempt_and_its_event(storage: Storage) -> None:
     worker = await storage.a_worker()
     (started,) = await storage.started(worker, a_task())

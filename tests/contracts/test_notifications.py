@@ -91,6 +91,12 @@ async def test_notifications_are_marked_read_once(storage: Storage) -> None:
     assert [one.seq for one in page.items] == [3]
 
 
+async def test_a_backlog_larger_than_a_batch_is_marked_whole(storage: Storage) -> None:
+    await storage.notifications.add([a_draft() for _ in range(4_500)])
+    assert await storage.notifications.mark_read("acme", up_to=4_400) == 4_400
+    assert await storage.notifications.unread_count("acme") == 100
+
+
 async def test_notifications_are_found_by_id_and_by_task_for_their_tenant_alone(storage: Storage) -> None:
     draft = a_draft()
     await storage.notifications.add([draft, a_draft(task_id=draft.task_id), a_draft()])

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from domain.actions.model import Http, Notify, Run, Succeeded
 from domain.attempts.model import settle
 from domain.attempts.retry import Backoff, RetryPolicy
 from domain.contracts.tasks import TaskEventKind
-from domain.errors import Conflict, IllegalState, NotFound, StaleVersion
+from domain.errors import Conflict, IllegalState, NotFound, StaleVersion, Unavailable
 from domain.paging import PageRequest
 from domain.tasks.listing import TaskFilter, TaskOrder, TaskPlace
 from domain.tasks.model import Task
 from domain.tasks.states import TaskState
+from domain.tasks.words import words
 from tests.support.storage import Storage, a_task, clock, due_in, ids
 
 pytestmark = pytest.mark.postgres
@@ -258,6 +262,74 @@ async def test_search_follows_a_changed_title_and_labels_follow_theirs(storage: 
         (TaskFilter(search="'; -- !&|"), 0),
     ):
         assert await storage.tasks.count("acme", filter_, 10) == count
+
+
+async def test_an_edit_may_keep_some_labels(storage: Storage) -> None:
+    (id,) = await storage.added(due_in(60, labels=(("a", "1"), ("b", "2"))))
+    kept = await storage.tasks.change(
+        "acme", id, lambda task, _: replace(task, labels=(("a", "1"), ("c", "3"))), UPDATED
+    )
+    assert kept.labels == (("a", "1"), ("c", "3"))
+    for label, count in (("a", "1"), 1), (("b", "2"), 0), (("c", "3"), 1):
+        assert await storage.tasks.count("acme", TaskFilter(labels=(label,)), 10) == count
+
+
+@given(title=st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+async def test_a_task_is_found_by_any_start_of_any_of_its_words(storage: Storage, title: str) -> None:
+    (id,) = await storage.added(due_in(60, title=title, description="report.pdf v1.2 A-77 ann@example.com"))
+    for word in (*words(title), "pdf", "v1", "77", "example"):
+        page = await storage.tasks.page(
+            "acme", TaskFilter(search=word[:3]), TaskOrder.CREATED_AT_DESC, PageRequest(size=100)
+        )
+        assert id in [task.id for task in page.items], word
+
+
+async def test_what_too_many_tasks_match_is_found_all_the_same(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.postgres.tasks.MATCHES", 1)
+    added = await storage.added(*(due_in(60 + n, title="many", labels=(("a", "1"),)) for n in range(3)))
+    both = TaskFilter(search="many", labels=(("a", "1"),))
+    page = await storage.tasks.page("acme", both, TaskOrder.SCHEDULED_AT_ASC, PageRequest())
+    assert [task.id for task in page.items] == added
+
+
+async def test_many_repeated_keys_are_answered_in_few_statements(storage: Storage) -> None:
+    tasks = [due_in(60, key=f"k{n}") for n in range(300)]
+    await storage.tasks.add(tasks)
+    again = await storage.tasks.add([replace(task, id=ids.next()) for task in tasks])
+    assert [one.task.id for one in again] == [task.id for task in tasks]
+    assert not any(one.created for one in again)
+
+
+async def test_batches_with_the_same_keys_in_other_orders_do_not_deadlock(storage: Storage) -> None:
+    tasks = [due_in(60, key=f"k{n}") for n in range(200)]
+    batches = [[replace(task, id=ids.next()) for task in order] for order in (tasks, tasks[::-1]) * 4]
+    added = await asyncio.gather(*(storage.tasks.add(batch) for batch in batches))
+    assert sum(one.created for batch in added for one in batch) == len(tasks)
+
+
+async def test_a_key_that_vanishes_meanwhile_leaves_nothing_half_done(storage: Storage) -> None:
+    """Deleted and made again as fast as it goes, while batches repeat the key beside new tasks."""
+    busy = due_in(60, key="busy")
+    await storage.tasks.add([busy])
+
+    async def churn() -> None:
+        for _ in range(40):
+            (first,) = await storage.tasks.add([replace(busy, id=ids.next())])
+            with suppress(NotFound):
+                await storage.tasks.delete("acme", first.task.id)
+
+    async def repeat() -> None:
+        for _ in range(20):
+            batch = [due_in(60), replace(busy, id=ids.next()), due_in(60)]
+            with suppress(Unavailable):
+                added = await storage.tasks.add(batch)
+                found = await storage.tasks.find("acme", [added[0].task.id, added[2].task.id])
+                assert None not in found
+
+    await asyncio.gather(churn(), *(repeat() for _ in range(4)))
 
 
 async def test_a_count_beyond_its_limit_is_unknown(storage: Storage) -> None:

@@ -59,11 +59,14 @@ create table tasks (
 create index tasks_by_creation on tasks (tenant, created_at, id);
 create index tasks_by_due on tasks (tenant, scheduled_at, id);
 create index tasks_by_owner on tasks (tenant, owner, scheduled_at, id) where owner is not null;
+create index tasks_by_queue on tasks (tenant, queue, scheduled_at, id);
 create index tasks_by_update on tasks (tenant, updated_at, id);
 create index tasks_claimable on tasks (priority, scheduled_at, id) where state in ('SCHEDULED', 'RETRYING');
+create index tasks_given_up on tasks (tenant, scheduled_at, id) where state in ('FAILED', 'CANCELLED');
 create unique index tasks_key on tasks (tenant, key) where key is not null;
 create index tasks_queued on tasks (queued_at) where state = 'QUEUED';
 create index tasks_running on tasks (worker_id) where state = 'RUNNING';
+create index tasks_waiting on tasks (tenant, scheduled_at, id) where state in ('SCHEDULED', 'RETRYING');
 
 create table task_labels (
     tenant text not null,
@@ -152,6 +155,8 @@ create index notifications_by_task on notifications (task_id, seq);
 create unique index notifications_event on notifications (event_id);
 create unique index notifications_id on notifications (id);
 create index notifications_unread on notifications (tenant, seq) where read_at is null;
+create index notifications_unread_by_owner on notifications (tenant, owner, seq)
+    where read_at is null and owner is not null;
 """
 
 # The wire form of domain.contracts.tasks.TaskChangedV1, made in the statement that changes the task.
@@ -167,10 +172,6 @@ $$;
 
 create function outbox_partition(task_id uuid) returns smallint language sql immutable as $$
     select (hashtextextended(task_id::text, 0) & 7)::smallint
-$$;
-
-create function task_words(title text, description text) returns tsvector language sql immutable as $$
-    select to_tsvector('simple', title || ' ' || coalesce(description, ''))
 $$;
 """
 
