@@ -15,7 +15,7 @@ from domain.schedules.rrule.words import describe
 from infra.cron import CronTimes
 from infra.zones import zone_database_version, zone_named
 
-REMEMBERED: Final = 8_192
+REMEMBERED: Final = 4_096
 """Expressions and rules that are kept read, the latest used."""
 
 LONGEST_COUNT: Final = timedelta(days=2 * 366)

@@ -41,12 +41,13 @@ class Days:
                 yield each, minutes[bisect_left(minutes, early) :] if early else minutes
 
     def _occasions(self, day: int, last: int) -> Iterator[Occasion]:
-        if not self._minutes.any:
+        every_day = self._minutes.every_day
+        if not every_day:
             return
         positions = self._rule.by_set_pos if self._rule.frequency.beyond_a_day else ()
         for period in self._periods(day, last):
             if positions:
-                yield from picked(period, self._minutes.any, positions)
+                yield from picked(period, every_day, positions)
             else:
                 for each in period:
                     yield each, self._minutes.on(each)

@@ -32,23 +32,29 @@ class Minutes:
             self._minutes = _chosen(self._minutes, rule.by_set_pos)
         self._interval, self._daily = rule.interval, frequency.periods_a_day
         self._first = first_period(rule, start)
-        self.any = self._any()
-        """Those of every day; of periods shorter than a day, those that some day has."""
+        self._picked: Times | None = None
         if frequency is Frequency.DAILY and rule.by_set_pos:
-            self.any = _chosen(self.any, rule.by_set_pos)
+            self._picked = _chosen(self.every_day, rule.by_set_pos)
 
-    def on(self, day: int) -> Sequence[int]:
-        """Those of a day on which the rule happens."""
-        if not self._within:
-            return self.any
-        phase = (self._first - day * self._daily) % self._interval
-        return () if phase >= self._daily else self._from(phase, self._interval)
+    @property
+    def every_day(self) -> Sequence[int]:
+        """Those of every day; of periods shorter than a day, those that some day has.
 
-    def _any(self) -> Sequence[int]:
+        Not kept here, but shared by all rules: there may be a thousand.
+        """
+        if self._picked is not None:
+            return self._picked
         if not self._within:
             return _hourly(0, 1, self._hours, self._minutes)
         step = gcd(self._interval, self._daily)  # days differ by multiples of it
         return self._from(self._first % step, step)
+
+    def on(self, day: int) -> Sequence[int]:
+        """Those of a day on which the rule happens."""
+        if not self._within:
+            return self.every_day
+        phase = (self._first - day * self._daily) % self._interval
+        return () if phase >= self._daily else self._from(phase, self._interval)
 
     def _from(self, phase: int, step: int) -> Sequence[int]:
         return (_hourly if self._hourly else _minutely)(phase, step, self._hours, self._minutes)
