@@ -1,0 +1,1 @@
+"""Schedules: recurrences, and what happens at each of their fire times."""
