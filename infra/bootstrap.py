@@ -18,6 +18,7 @@ from domain.contracts.tasks import TaskChangedV1
 from domain.live.outbox import Outbox
 from domain.live.ports import Events, HandOver, Signals, TaskFeed
 from domain.notifications.ports import NotificationFeed, Notifications
+from domain.schedules.ports import Recurrences
 from domain.tasks.ports import Tasks
 from infra.cache import TaskVersion
 from infra.cached_tasks import CachedTasks
@@ -42,6 +43,7 @@ from infra.postgres.tasks import PostgresTasks
 from infra.postgres.workers import PostgresWorkers
 from infra.rabbit.broker import build_rabbit_broker
 from infra.rabbit.bus import open_rabbit_bus
+from infra.recurrence import ReadRecurrences
 from infra.redis.cache import open_redis_cache
 from infra.settings import Settings
 from infra.system import SystemClock, TimeOrderedIds
@@ -85,6 +87,7 @@ class Services:
     handlers: Handlers
     handler_runner: HandlerRunner
     webhooks: Webhooks
+    recurrences: Recurrences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +165,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             broker=broker,
             handlers=handlers,
             handler_runner=handlers,
+            recurrences=ReadRecurrences(),
             webhooks=await stack.enter_async_context(open_webhooks(settings, clock)),
         )
 

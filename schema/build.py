@@ -15,6 +15,7 @@ from schema.lookup import node, nodes
 from schema.node import Node
 from schema.notification_changes import MarkNotificationsReadPayload, mark_notifications_read
 from schema.notifications import NotificationConnection, NotificationNode, notifications
+from schema.recurrences import RecurrencePreview, preview_recurrence
 from schema.scalars import SCALARS
 from schema.task_changes import (
     CreateTaskPayload,
@@ -48,6 +49,10 @@ class Query:
     )
     handlers: list[Handler] = strawberry.field(
         resolver=handlers, description="The handlers that tasks can run, by name."
+    )
+    preview_recurrence: RecurrencePreview = strawberry.field(
+        resolver=preview_recurrence,
+        description="Validates a recurrence and shows when it would fire, without storing it.",
     )
 
 

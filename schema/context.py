@@ -14,6 +14,7 @@ from domain.clock import Clock, Ids
 from domain.live.ports import Signals, TaskFeed
 from domain.notifications.ports import NotificationFeed, Notifications
 from domain.notifications.service import NotificationService
+from domain.schedules.ports import Recurrences
 from domain.tasks.ports import Tasks
 from domain.tasks.service import TaskService
 from domain.tenancy.model import Caller, Role
@@ -44,6 +45,8 @@ class Services(Protocol):
     def handlers(self) -> Handlers: ...
     @property
     def webhooks(self) -> Webhooks: ...
+    @property
+    def recurrences(self) -> Recurrences: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,8 @@ class Context:
     notifications: NotificationService
     task_feed: TaskFeed
     handlers: Handlers
+    recurrences: Recurrences
+    clock: Clock
     ids: Ids
 
     def acting(self) -> Caller:
@@ -97,6 +102,8 @@ class Contexts:
             notifications=self._notifications,
             task_feed=services.task_feed,
             handlers=services.handlers,
+            recurrences=services.recurrences,
+            clock=services.clock,
             ids=services.ids,
         )
 

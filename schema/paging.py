@@ -63,14 +63,15 @@ def page_request(
     if last is None:
         if before is not None:
             raise invalid("`before` goes with `last`.", "before")
-        size = _size(first, "first")
+        size = page_size(first, "first")
         return PageRequest(size=size, after=_place(place, after, "after"))
     if after is not None:
         raise invalid("`after` goes with `first`.", "after")
-    return PageRequest(size=_size(last, "last"), backwards=True, before=_place(place, before, "before"))
+    return PageRequest(size=page_size(last, "last"), backwards=True, before=_place(place, before, "before"))
 
 
-def _size(asked: int | None, argument: str) -> int:
+def page_size(asked: int | None, argument: str) -> int:
+    """What was asked for, or the default; raises a GraphQLError naming the argument when it is not allowed."""
     if asked is None:
         return DEFAULT_PAGE
     if not 1 <= asked <= MAX_PAGE:

@@ -14,6 +14,7 @@ from schema.durations import format_duration, parse_duration
 
 Json = NewType("Json", object)
 Cursor = NewType("Cursor", str)
+TimeZone = NewType("TimeZone", str)
 
 _INSTANT = re.compile(
     r"(?P<beyond>\+?[0-9]{1,4}(?=[0-9]{4}-))?[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}"
@@ -59,6 +60,13 @@ def _parse_duration(value: object) -> timedelta:
         raise GraphQLError(f"It is not a Duration: {error}.") from None
 
 
+def _parse_time_zone(value: object) -> str:
+    """Any text: whether there is such a zone is said by the field's name."""
+    if not isinstance(value, str):
+        raise GraphQLError("A TimeZone is a text, as in Europe/Berlin.")
+    return value
+
+
 def _parse_cursor(value: object) -> Cursor:
     if not isinstance(value, str):
         raise GraphQLError("A Cursor is a text.")
@@ -87,6 +95,12 @@ SCALARS: dict[object, ScalarDefinition] = {
         description="A span of time, ISO 8601, for instance PT30S.",
         serialize=format_duration,
         parse_value=_parse_duration,
+    ),
+    TimeZone: strawberry.scalar(
+        name="TimeZone",
+        description="An IANA time zone name, for instance Europe/Berlin.",
+        serialize=_as_it_is,
+        parse_value=_parse_time_zone,
     ),
     Cursor: strawberry.scalar(
         name="Cursor",

@@ -37,10 +37,12 @@ class UserError:
     )
 
 
-def user_errors(refused: Refusal | Refusals) -> list[UserError]:
+def user_errors(refused: Refusal | Refusals, below: tuple[str, ...] = ("input",)) -> list[UserError]:
+    """`below` is the argument whose fields the paths begin with."""
     refusals = refused.refusals if isinstance(refused, Refusals) else [refused]
     return [
-        UserError(code=UserErrorCode(each.code), message=_message(each), path=_path(each)) for each in refusals
+        UserError(code=UserErrorCode(each.code), message=_message(each), path=_path(each, below))
+        for each in refusals
     ]
 
 
@@ -50,5 +52,5 @@ def _message(refusal: Refusal) -> str:
     return refusal.message
 
 
-def _path(refusal: Refusal) -> list[str] | None:
-    return ["input", *refusal.path] if refusal.path else None
+def _path(refusal: Refusal, below: tuple[str, ...]) -> list[str] | None:
+    return [*below, *refusal.path] if refusal.path else None

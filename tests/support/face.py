@@ -21,6 +21,7 @@ from domain.notifications.model import Notification, NotificationKind
 from domain.tasks.model import Task
 from domain.tasks.service import TaskService
 from domain.tenancy.model import Caller
+from infra.recurrence import ReadRecurrences
 from schema.build import build_schema
 from schema.context import Context, Contexts
 from schema.operations import OperationRequest, Operations, Result
@@ -152,6 +153,7 @@ class Face:
     webhooks: ExampleAlone = field(default_factory=ExampleAlone)
     task_feed: TaskStream = field(default_factory=TaskStream)
     notification_feed: NotificationStream = field(default_factory=NotificationStream)
+    recurrences: ReadRecurrences = field(default_factory=ReadRecurrences)
     calls: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
