@@ -1,75 +1,152 @@
-"""The documents that clients send: parsed, checked against the schema and the limits, and remembered."""
+"""The documents that clients send: parsed, checked against the limits and the schema, and remembered."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from hashlib import sha256
+from typing import Generic, TypeVar
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, parse, validate
-from graphql.validation import specified_rules
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    validate,
+)
 
-from schema.limits import MAX_TOKENS, ShapeRule
+from schema.limits import MAX_TOKENS, check_shape
 
 REMEMBERED = 500_000
 """Characters of all documents remembered; parsed they take about a hundred bytes for each. A client's own
 documents have some hundred characters: these are hundreds of them."""
 LONGEST_REMEMBERED = 16_384
 """Characters of one, so that a few long ones do not drive out the rest."""
+REFUSALS = 500_000
+"""Characters of the errors of all refused documents remembered, each by its hash: of a thousand or so."""
+MAX_ERRORS = 20
+"""Told of one document; checking ends with them."""
 
-_RULES = (*specified_rules, ShapeRule)
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Good to execute when it has no errors."""
+    """Good to execute when it has a node; otherwise it has errors."""
 
     node: DocumentNode | None
     errors: tuple[GraphQLError, ...] = ()
+    operations: tuple[tuple[str | None, OperationType], ...] = ()
+    """By name. A refused document says what it was about, too."""
 
-    def operation(self, name: str | None) -> OperationDefinitionNode | None:
-        """The one with this name; without a name, the only one."""
-        if self.node is None:
-            return None
-        operations = [each for each in self.node.definitions if isinstance(each, OperationDefinitionNode)]
+    def operation(self, name: str | None) -> OperationType | None:
+        """What kind the one with this name is; without a name, the only one."""
         if name is None:
-            return operations[0] if len(operations) == 1 else None
-        return next((each for each in operations if each.name and each.name.value == name), None)
+            return self.operations[0][1] if len(self.operations) == 1 else None
+        return next((kind for each, kind in self.operations if each == name), None)
+
+
+class Memory(Generic[K, V]):
+    """What was used lately, up to a total of sizes."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._total = 0
+
+    def find(self, key: K) -> V | None:
+        if key not in self._kept:
+            return None
+        self._kept.move_to_end(key)
+        return self._kept[key][0]
+
+    def keep(self, key: K, value: V, size: int) -> None:
+        """What it does not have yet."""
+        self._kept[key] = (value, size)
+        self._total += size
+        while self._total > self._most:
+            _, (_, freed) = self._kept.popitem(last=False)
+            self._total -= freed
 
 
 class Documents:
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
-        self._known: OrderedDict[str, Document] = OrderedDict()
-        self._characters = 0
+        self._good: Memory[str, Document] = Memory(REMEMBERED)
+        # So that a client does not make us check a costly document over and over.
+        self._refused: Memory[bytes, Document] = Memory(REFUSALS)
+        # Too long to be remembered, but whoever asked for its kind is about to execute it.
         self._latest: tuple[str, Document] = ("", self._checked(""))
 
     def read(self, text: str) -> Document:
         """Parsed and checked, now or earlier. What is wrong is in its errors."""
-        if (known := self._known.get(text)) is not None:
-            self._known.move_to_end(text)
-            return known
-        # A refused one is not remembered, but whoever asked for its kind is about to execute it.
         if self._latest[0] == text:
             return self._latest[1]
-        document = self._checked(text)
+        document = self._remembered(text)
         self._latest = (text, document)
-        if not document.errors and len(text) <= LONGEST_REMEMBERED:
-            self._remember(text, document)
         return document
 
-    def _remember(self, text: str, document: Document) -> None:
-        self._known[text] = document
-        self._characters += len(text)
-        while self._characters > REMEMBERED:
-            longest_unused, _ = self._known.popitem(last=False)
-            self._characters -= len(longest_unused)
+    def _remembered(self, text: str) -> Document:
+        if (known := self._good.find(text)) is not None:
+            return known
+        hashed = sha256(text.encode(errors="surrogatepass")).digest()
+        if (known := self._refused.find(hashed)) is not None:
+            return known
+        document = self._checked(text)
+        if document.node is None:
+            self._refused.keep(hashed, document, _size(document))
+        elif len(text) <= LONGEST_REMEMBERED:
+            self._good.keep(text, document, len(text))
+        return document
 
     def _checked(self, text: str) -> Document:
         try:
             node = parse(text, max_tokens=MAX_TOKENS)
         except GraphQLError as error:
-            return Document(None, (error,))
-        try:
-            return Document(node, tuple(validate(self._schema, node, _RULES)))
+            return Document(None, (_bare(error),))
         except RecursionError:
-            return Document(None, (GraphQLError("The document is nested too deeply."),))
+            return Document(None, (_TOO_DEEP,))
+        operations = tuple(
+            (each.name.value if each.name else None, each.operation)
+            for each in node.definitions
+            if isinstance(each, OperationDefinitionNode)
+        )
+        errors = self._errors(node)
+        return Document(None if errors else node, errors, operations)
+
+    def _errors(self, node: DocumentNode) -> tuple[GraphQLError, ...]:
+        try:
+            check_shape(node)
+            return tuple(map(_bare, validate(self._schema, node, max_errors=MAX_ERRORS)))
+        except GraphQLError as error:
+            return (_bare(error),)
+        except RecursionError:
+            return (_TOO_DEEP,)
+
+
+_TOO_DEEP = GraphQLError("The document is nested too deeply.")
+_OVERHEAD = 200
+"""Characters that an error or a document takes besides its words."""
+
+
+def _bare(error: GraphQLError) -> GraphQLError:
+    """Without the document it is about, whose nodes take a thousand times what its words do.
+
+    GraphQL lets Python's own words about values it cannot read get out, as for integers of 5,000 digits.
+    """
+    cause = error.original_error
+    unread = isinstance(cause, ValueError | OverflowError | RecursionError)
+    if not (unread or cause is None or isinstance(cause, GraphQLError)):
+        return error  # ours, to be logged whole
+    bare = GraphQLError("A value in the request cannot be read." if unread else error.message)
+    bare.locations, bare.extensions = error.locations, error.extensions
+    return bare
+
+
+def _size(refused: Document) -> int:
+    words = [each.message for each in refused.errors]
+    words += [name for name, _ in refused.operations if name]
+    return sum(map(len, words)) + _OVERHEAD * (1 + len(refused.errors) + len(refused.operations))

@@ -63,6 +63,13 @@ def read_filter(wanted: TaskFilterInput | None) -> TaskFilter:
     )
 
 
+def read_line(argument: str, text: str | None, most: int = MAX_NAME) -> str | None:
+    """What can be stored as one line, for stores fail at other text. Raises a GraphQLError that names it."""
+    if text is not None and (fault := line_fault(text, most)):
+        raise invalid(f"`{argument.removeprefix('filter.')}`: {fault}", argument)
+    return text
+
+
 def matches(event: TaskChangedV1, wanted: TaskFilter) -> bool:
     """Whether the event, by what it says itself, is of a task that was asked for."""
     return (
@@ -93,9 +100,7 @@ def _bound(field: str, items: Sequence[object], most: int) -> None:
 
 
 def _line(field: str, text: str | None, most: int) -> str | None:
-    if text is not None and (fault := line_fault(text, most)):
-        raise invalid(f"`{field}`: {fault}", f"filter.{field}")
-    return text
+    return read_line(f"filter.{field}", text, most)
 
 
 def _instant(field: str, instant: datetime | None) -> datetime | None:

@@ -2,94 +2,156 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from graphql import (
-    SKIP,
+    DocumentNode,
     FieldNode,
+    FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
     InlineFragmentNode,
     OperationDefinitionNode,
     SelectionNode,
     SelectionSetNode,
-    ValidationContext,
-    ValidationRule,
-    VisitorAction,
 )
 
-MAX_TOKENS = 4_000
-"""Words and signs in a document. The introspection query of GraphiQL has about 300."""
+MAX_TOKENS = 2_000
+"""Words and signs in a document. The introspection query of GraphiQL has about 200."""
+MAX_OPERATIONS = 50
+"""In a document; one of them is executed, all are checked. GraphiQL sends all that are in a tab."""
+MAX_FRAGMENTS = 50
+"""Definitions in a document: GraphQL compares each with each. Introspection has 3."""
+MAX_SELECTIONS = 1_000
+"""Fields, spreads and inline fragments of all operations, each counted wherever its fragment is spread.
+Introspection has about 240."""
+MAX_SAME = 50
+"""Fields under one name that fall together in one place of the answer, and that GraphQL compares in pairs.
+One is the rule; fragments of independent parts of a page that ask for the same make a few."""
 MAX_DEPTH = 15
 """Levels of fields. A list of tasks with the tasks of their notifications and those' attempts has 12."""
 MAX_ALIASES = 100
 """Fields under another name, each counted wherever its fragment is spread. Introspection uses none."""
 MAX_NESTING = 100
-"""Selections and fragments within each other, so that measuring them does not exhaust the stack."""
+"""Selections and fragments within each other, so that following them does not exhaust the stack."""
 
 
 class Shape(NamedTuple):
     depth: int
+    nesting: int
     aliases: int
+    selections: int
 
 
-class TooNested(Exception):  # noqa: N818  says what was found
-    """There are more selections within each other than are followed."""
+@dataclass(slots=True)
+class Place:
+    """In the answer: how many fields fall there, and the places below it by name."""
+
+    fields: int = 0
+    below: dict[str, Place] = field(default_factory=dict)
 
 
-class ShapeRule(ValidationRule):
-    """Refuses operations that, with their fragments spread out, are too deep or have too many aliases.
+def check_shape(document: DocumentNode) -> None:
+    """Raises GraphQLError for the first limit it exceeds, and RecursionError far beyond MAX_NESTING.
 
-    Each fragment is measured once: a few fragments that spread each other twice unfold to numbers that
-    cannot be walked. What lies under an introspection field is GraphQL's own to limit.
+    Looks at the document alone, not at the schema, in a time that grows with its length only: what it lets
+    pass is cheap to validate, whose rules compare fields and fragments in pairs.
     """
+    operations = [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
+    fragments = [each for each in document.definitions if isinstance(each, FragmentDefinitionNode)]
+    _bound(len(operations), MAX_OPERATIONS, "operations")
+    _bound(len(fragments), MAX_FRAGMENTS, "fragments")
+    named = {each.name.value: each for each in fragments}
+    ruler = _Ruler(named)
+    roots: list[OperationDefinitionNode | FragmentDefinitionNode] = [*operations]
+    shapes = [ruler.measure(each.selection_set) for each in operations]
+    for each in fragments:
+        # Later rules refuse one that is not used or whose name another has, but look into it before.
+        if each.name.value not in ruler.known or named[each.name.value] is not each:
+            roots.append(each)
+            shapes.append(ruler.measure(each.selection_set))
+    _bound(sum(each.selections for each in shapes), MAX_SELECTIONS, "fields and fragments, as spread out,")
+    for root, shape in zip(roots, shapes, strict=True):
+        if shape.nesting > MAX_NESTING:
+            raise GraphQLError("The selections of the operation are nested too deeply.", root)
+        if shape.depth > MAX_DEPTH:
+            raise GraphQLError(f"The operation is {shape.depth} levels deep; {MAX_DEPTH} are allowed.", root)
+        if shape.aliases > MAX_ALIASES:
+            raise GraphQLError(f"The operation has more than the {MAX_ALIASES} aliases allowed.", root)
+        _merge(root.selection_set, Place(), named)
 
-    def __init__(self, context: ValidationContext) -> None:
-        super().__init__(context)
-        self._fragments: dict[str, Shape] = {}
 
-    def enter_operation_definition(self, node: OperationDefinitionNode, *_rest: object) -> VisitorAction:
-        try:
-            depth, aliases = self._measured(node.selection_set, 0)
-        except TooNested:
-            self.report_error(GraphQLError("The fragments of the operation are nested too deeply.", node))
-            return SKIP
-        if depth > MAX_DEPTH:
-            self.report_error(
-                GraphQLError(f"The operation is {depth} levels deep; {MAX_DEPTH} are allowed.", node)
-            )
-        if aliases > MAX_ALIASES:
-            self.report_error(
-                GraphQLError(f"The operation has more than the {MAX_ALIASES} aliases allowed.", node)
-            )
-        return SKIP
+def _bound(number: int, most: int, what: str) -> None:
+    if number > most:
+        raise GraphQLError(f"The document has more than the {most} {what} allowed.")
 
-    def _measured(self, selected: SelectionSetNode, nesting: int) -> Shape:
-        if nesting > MAX_NESTING:
-            raise TooNested
-        shapes = [self._shape(each, nesting) for each in selected.selections]
-        return Shape(max(each.depth for each in shapes), sum(each.aliases for each in shapes))
 
-    def _shape(self, node: SelectionNode, nesting: int) -> Shape:
+class _Ruler:
+    """Measures each fragment once: a few that spread each other twice unfold to what cannot be walked."""
+
+    def __init__(self, fragments: dict[str, FragmentDefinitionNode]) -> None:
+        self._fragments = fragments
+        self.known: dict[str, Shape | None] = {}
+        """Of the fragments reached; None while one is being measured."""
+
+    def measure(self, selected: SelectionSetNode) -> Shape:
+        shapes = [self._shape(each) for each in selected.selections]
+        return Shape(
+            max(each.depth for each in shapes),
+            max(each.nesting for each in shapes) + 1,
+            sum(each.aliases for each in shapes),
+            sum(each.selections for each in shapes),
+        )
+
+    def _shape(self, node: SelectionNode) -> Shape:
         match node:
             case FieldNode():
-                aliases = 1 if node.alias else 0
-                if node.selection_set is None or node.name.value.startswith("__"):
-                    return Shape(1, aliases)
-                inner = self._measured(node.selection_set, nesting + 1)
-                return Shape(inner.depth + 1, inner.aliases + aliases)
+                inner = self.measure(node.selection_set) if node.selection_set else Shape(0, 0, 0, 0)
+                # How deep introspection goes is GraphQL's own to limit.
+                depth = 0 if node.name.value.startswith("__") else inner.depth
+                aliases = inner.aliases + (1 if node.alias else 0)
+                return Shape(depth + 1, inner.nesting, aliases, inner.selections + 1)
             case FragmentSpreadNode():
-                return self._fragment(node.name.value, nesting)
+                inner = self._spread(node)
+                return inner._replace(selections=inner.selections + 1)
             case InlineFragmentNode():
-                return self._measured(node.selection_set, nesting + 1)
-        return Shape(0, 0)
+                inner = self.measure(node.selection_set)
+                return inner._replace(selections=inner.selections + 1)
+        raise TypeError(node)
 
-    def _fragment(self, name: str, nesting: int) -> Shape:
-        if name not in self._fragments:
-            fragment = self.context.get_fragment(name)
-            self._fragments[name] = Shape(
-                0, 0
-            )  # what a cycle finds; other rules refuse cycles and unknown names
-            if fragment is not None:
-                self._fragments[name] = self._measured(fragment.selection_set, nesting + 1)
-        return self._fragments[name]
+    def _spread(self, node: FragmentSpreadNode) -> Shape:
+        name = node.name.value
+        if name in self.known:
+            known = self.known[name]
+            if known is None:
+                raise GraphQLError(f'The fragment "{name}" spreads itself.', node)
+            return known
+        fragment = self._fragments.get(name)
+        if fragment is None:
+            return Shape(0, 0, 0, 0)  # a later rule refuses unknown names
+        self.known[name] = None
+        shape = self.known[name] = self.measure(fragment.selection_set)
+        return shape
+
+
+def _merge(selected: SelectionSetNode, into: Place, fragments: dict[str, FragmentDefinitionNode]) -> None:
+    """Lays the fields where they fall in the answer, whatever types they are for. Raises GraphQLError."""
+    for each in selected.selections:
+        match each:
+            case FieldNode():
+                name = (each.alias or each.name).value
+                place = into.below.setdefault(name, Place())
+                place.fields += 1
+                if place.fields > MAX_SAME:
+                    raise GraphQLError(
+                        f'The field "{name}" is asked for more than the {MAX_SAME} times allowed in one place.',
+                        each,
+                    )
+                if each.selection_set:
+                    _merge(each.selection_set, place, fragments)
+            case FragmentSpreadNode():
+                if (fragment := fragments.get(each.name.value)) is not None:
+                    _merge(fragment.selection_set, into, fragments)
+            case InlineFragmentNode():
+                _merge(each.selection_set, into, fragments)

@@ -14,7 +14,7 @@ from domain.contracts.tasks import TaskChangedV1
 from schema.absent import given
 from schema.context import Ask, Context
 from schema.enums import TaskEventKind, TaskState
-from schema.filters import TaskFilterInput, matches, read_filter
+from schema.filters import TaskFilterInput, matches, read_filter, read_line
 from schema.ids import event_id, read_task_id
 from schema.notifications import NotificationNode, Owner
 from schema.paging import read_stream_cursor
@@ -64,7 +64,7 @@ async def follow_notifications(
 ) -> AsyncGenerator[NotificationNode, None]:
     context = info.context
     seq = _seq(given(after))
-    following = context.notifications.follow(context.caller, after=seq, owner=given(owner))
+    following = context.notifications.follow(context.caller, after=seq, owner=read_line("owner", given(owner)))
     async with aclosing(following):
         async for notification in following:
             yield NotificationNode.of(notification)

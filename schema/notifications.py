@@ -13,6 +13,7 @@ from domain.paging import MAX_PAGE, Page
 from schema.absent import given
 from schema.context import Ask
 from schema.enums import NotificationKind
+from schema.filters import read_line
 from schema.ids import notification_id
 from schema.node import Node
 from schema.paging import (
@@ -135,11 +136,11 @@ async def notifications(
     request = page_request(
         read_stream_cursor, first=given(first), after=given(after), last=given(last), before=given(before)
     )
-    context = info.context
+    context, of_owner = info.context, read_line("owner", given(owner))
     page = await context.notifications.page(
-        context.caller, request, owner=given(owner), unread_only=bool(unread_only)
+        context.caller, request, owner=of_owner, unread_only=bool(unread_only)
     )
-    return NotificationConnection.of(page, owner=given(owner))
+    return NotificationConnection.of(page, owner=of_owner)
 
 
 async def notifications_of_task(

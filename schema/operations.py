@@ -68,7 +68,7 @@ class Operations:
     def kind(self, request: OperationRequest) -> Kind | None:
         """None when the document cannot be parsed, or does not say which operation is meant."""
         operation = self._documents.read(request.query).operation(request.operation_name)
-        return None if operation is None else operation.operation.value
+        return None if operation is None else operation.value
 
     async def execute(self, request: OperationRequest, context: Context) -> Result:
         """For queries and mutations."""

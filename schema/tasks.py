@@ -18,7 +18,7 @@ from schema.absent import given
 from schema.attempts import AttemptConnection, TaskError
 from schema.context import Ask
 from schema.enums import ActionKind, TaskOrder, TaskState
-from schema.filters import TaskFilterInput, read_filter
+from schema.filters import TaskFilterInput, read_filter, read_line
 from schema.ids import read_task_id, task_id
 from schema.labels import Label
 from schema.node import Node
@@ -229,7 +229,7 @@ async def task(
         str | None, strawberry.argument(description="The caller's name for it; this or `id`.")
     ] = strawberry.UNSET,
 ) -> TaskNode | None:
-    id, key = given(id), given(key)
+    id, key = given(id), read_line("key", given(key))
     context = info.context
     if (id is None) == (key is None):
         raise invalid("Ask by `id` or by `key`.", "id")

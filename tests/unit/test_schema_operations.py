@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from time import perf_counter
+from types import FrameType
 from typing import Any
 from uuid import UUID
 
 import pytest
-from graphql import get_introspection_query
+from graphql import OperationType, get_introspection_query
 from typing_extensions import override
 
 from domain.errors import Unavailable
 from domain.tasks.model import Task
 from schema.build import build_schema
-from schema.documents import LONGEST_REMEMBERED, REMEMBERED, Documents
-from schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_TOKENS
+from schema.documents import LONGEST_REMEMBERED, MAX_ERRORS, REFUSALS, REMEMBERED, Documents
+from schema.limits import (
+    MAX_ALIASES,
+    MAX_DEPTH,
+    MAX_FRAGMENTS,
+    MAX_NESTING,
+    MAX_OPERATIONS,
+    MAX_SAME,
+    MAX_TOKENS,
+)
 from schema.operations import OperationRequest, Result
 from tests.support.face import Face, operations
 from tests.support.stores import StoredTasks
@@ -195,6 +205,18 @@ def many_literals(count: int) -> str:
     return f"mutation {{ createTasks(input: {{ tasks: [{tasks}] }}) {{ createdCount }} }}"
 
 
+def inlined(count: int) -> str:
+    return "{ " + "... { " * count + "viewer { role }" + " }" * count + " }"
+
+
+def operations_of(count: int) -> str:
+    return " ".join(f"query Q{n} {{ viewer {{ role }} }}" for n in range(count))
+
+
+def spread_often(count: int) -> str:
+    return "{ viewer { " + "...F " * count + "} } fragment F on Viewer { role }"
+
+
 @pytest.mark.parametrize(
     ("query", "says"),
     [
@@ -202,11 +224,22 @@ def many_literals(count: int) -> str:
         (nested_query(MAX_DEPTH + 1), "16 levels deep; 15 are allowed"),
         (aliases(MAX_ALIASES), None),
         (aliases(MAX_ALIASES + 1), "more than the 100 aliases"),
-        (doubling(60), "more than the 100 aliases"),
-        (chain(90), None),
-        (chain(120), "nested too deeply"),
-        (chain(400), "aborted"),
-        (many_literals(700), None),
+        (doubling(12), "more than the 1000 fields and fragments, as spread out,"),
+        (doubling(60), "more than the 50 fragments"),
+        (chain(MAX_FRAGMENTS - 1), None),
+        (chain(MAX_FRAGMENTS), "more than the 50 fragments"),
+        (inlined(MAX_NESTING - 2), None),
+        (inlined(MAX_NESTING - 1), "nested too deeply"),
+        (inlined(600), "nested too deeply"),
+        (operations_of(MAX_OPERATIONS + 1), "more than the 50 operations"),
+        ("{ " + "viewer { role } " * MAX_SAME + "}", None),
+        ("{ " + "viewer { role } " * (MAX_SAME + 1) + "}", '"viewer" is asked for more than the 50 times'),
+        ("{ viewer { " + "__typename " * (MAX_SAME + 1) + "} }", '"__typename" is asked for'),
+        ("{ " + "viewer { role role role role role role } " * 10 + "}", '"role" is asked for'),
+        ("{ __schema { " + "types { name } " * (MAX_SAME + 1) + "} }", '"types" is asked for'),
+        ("{ viewer { role } } fragment F on Viewer { " + "role " * 51 + "}", '"role" is asked for'),
+        (spread_often(MAX_SAME + 1), '"role" is asked for'),
+        (many_literals(380), None),
         ("{ " + "__typename " * MAX_TOKENS + "}", "tokens"),
     ],
     ids=[
@@ -215,9 +248,20 @@ def many_literals(count: int) -> str:
         "aliases",
         "too many aliases",
         "doubling",
+        "doubling more",
         "chain",
         "long chain",
-        "very long chain",
+        "inlined",
+        "inlined too deep",
+        "inlined much too deep",
+        "operations",
+        "same",
+        "too often the same",
+        "too often the same below",
+        "together too often the same",
+        "too often the same of introspection",
+        "too often the same in what is not used",
+        "too often the same by spreads",
         "long",
         "too long",
     ],
@@ -231,17 +275,109 @@ async def test_documents_are_bounded_and_cheap_to_refuse(face: Face, query: str,
         assert any(says in error["message"] for error in result.body["errors"]), result.body
 
 
+def calls_of(documents: Documents, query: str) -> int:
+    """How many functions are called to read it: its cost, the same on every machine."""
+    calls = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        documents.read(query)
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+def shared_by_all(count: int) -> str:
+    """Fragments that are spread together, again and again, and ask for the same."""
+    names = " ".join(f"...F{n}" for n in range(count))
+    fields = "title labels { name value } attempts { nodes { id number } }"
+    fragments = " ".join(f"fragment F{n} on Task {{ {fields} }}" for n in range(count))
+    return f"{{ tasks {{ nodes {{ {names} }} edges {{ node {{ {names} }} }} }} }} {fragments}"
+
+
+def operations_on_one_fragment(count: int, variables: int) -> str:
+    heads = " ".join(f"query Q{n} {{ ...F }}" for n in range(count))
+    names = " ".join(f"$v{n}" for n in range(variables))
+    return f"{heads} fragment F on Query {{ nodes(ids: [{names}]) {{ id }} }}"
+
+
+def arguments_compared(count: int, size: int) -> str:
+    states = " ".join(["QUEUED"] * size)
+    return "{ " + f"tasks(filter: {{ states: [{states}] }}) {{ nodes {{ id }} }} " * count + "}"
+
+
+COSTLY = {
+    "the same in one place": "{ " + "tasks{nodes{id}} " * 560 + "}",
+    "the same, allowed": "{ " + "tasks{nodes{id}} " * MAX_SAME + "}",
+    "the same everywhere": "{ tasks { nodes { "
+    + "id title state key owner queue version priority " * MAX_SAME
+    + "} } }",
+    "many fragments": shared_by_all(200),
+    "fragments, allowed": shared_by_all(25),
+    "small fragments": "{ viewer { "
+    + " ".join(f"...F{n}" for n in range(50))
+    + " } } "
+    + " ".join(f"fragment F{n} on Viewer {{ role tenant owner }}" for n in range(50)),
+    "operations": operations_on_one_fragment(50, 800),
+    "fragments on all": "{ "
+    + " ".join(f"...F{n}" for n in range(50))
+    + " } "
+    + " ".join(
+        f"fragment F{n} on Query {{ tasks {{ nodes {{ id title state key owner }} }} viewer {{ role }} }}"
+        for n in range(50)
+    ),
+    "arguments": arguments_compared(50, 20),
+    "unknown fields": "{ " + " ".join(f"tsk{n}" for n in range(900)) + " }",
+    "unknown arguments": "{ tasks(" + " ".join(f"frst{n}: 1" for n in range(600)) + ") { nodes { id } } }",
+    "inline fragments": "{ tasks { nodes { " + "... { id } ... on Task { title } " * 49 + "} } }",
+}
+
+
+@pytest.mark.parametrize("query", COSTLY.values(), ids=COSTLY.keys())
+def test_no_document_is_costly_to_check(query: str) -> None:
+    assert calls_of(Documents(build_schema()._schema), query) < 400_000, "about 50 ms"
+
+
+def test_what_exceeds_a_limit_is_not_checked_any_further() -> None:
+    [error] = Documents(build_schema()._schema).read("{ " + "nothing " * (MAX_SAME + 1) + "}").errors
+    assert "asked for more than" in error.message
+
+
+def test_the_errors_of_one_document_are_bounded() -> None:
+    errors = Documents(build_schema()._schema).read(COSTLY["unknown fields"]).errors
+    assert len(errors) == MAX_ERRORS + 1
+    assert "aborted" in errors[-1].message
+
+
+def test_refused_documents_are_remembered_without_their_nodes_up_to_a_bound() -> None:
+    documents = Documents(build_schema()._schema)
+    refused = documents.read("query Q { nothing } subscription S { nothing }")
+    assert refused.node is None
+    assert all(error.nodes is None and error.locations for error in refused.errors)
+    assert refused.operation("S") is OperationType.SUBSCRIPTION
+    documents.read("{ \ud800 }")
+    assert documents.read("query Q { nothing } subscription S { nothing }") is refused
+    long = "{ " + "x" * 50_000 + " }"
+    kept = documents.read(long)
+    documents.read("{ viewer { role } }")
+    assert documents.read(long) is kept, "however long: its hash and its errors are kept"
+    for number in range(REFUSALS // 50_000 + 1):
+        documents.read(f"{{ {'x' * 50_000}{number} }}")
+    assert documents.read(long) is not kept
+
+
 def test_good_documents_are_remembered_up_to_a_bound() -> None:
     documents = Documents(build_schema()._schema)
     first = documents.read("{ viewer { role } }")
     assert documents.read("{ viewer { role } }") is first
-    refused = documents.read("{ nothing }")
-    assert documents.read("{ nothing }") is refused, "to be told its kind, then executed"
-    assert documents.read("{ viewer { role } }") is first
-    documents.read("{ viewer { tenant } }")
-    assert documents.read("{ nothing }") is not refused
     long = f"# {'x' * LONGEST_REMEMBERED}\n{{ viewer {{ role }} }}"
     kept = documents.read(long)
+    assert documents.read(long) is kept, "to be told its kind, then executed"
     documents.read("{ viewer { owner } }")
     assert documents.read(long) is not kept
     rest = "x" * (LONGEST_REMEMBERED - 40)
