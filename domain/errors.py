@@ -56,6 +56,12 @@ class IllegalState(Refusal):
     code = "ILLEGAL_STATE"
 
 
+class CursorExpired(Refusal):
+    """This cursor is no place in the stream any more: read the notifications again and go on from there."""
+
+    code = "CURSOR_EXPIRED"
+
+
 class TooMany(Refusal):
     """There are more than may be taken at once."""
 

@@ -25,14 +25,14 @@ from infra.cached_tasks import CachedTasks
 from infra.embedded_postgres.errors import CannotStart
 from infra.forgetting import open_forgetting
 from infra.handlers import HandlersNotLoaded, LoadedHandlers, load_handlers
-from infra.http.client import open_webhooks
+from infra.http.client import build_webhooks
 from infra.live.notification_feed import open_notification_feed
 from infra.live.task_feed import LiveTaskFeed
 from infra.memory.broker import build_stub_broker
 from infra.memory.bus import open_memory_bus
 from infra.memory.cache import open_memory_cache
 from infra.postgres.attempts import PostgresAttempts
-from infra.postgres.database import DatabaseMetrics, open_database
+from infra.postgres.database import OUTAGES, DatabaseMetrics, open_database
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.figures import PostgresFigures
 from infra.postgres.gauges import StorageGauges
@@ -103,7 +103,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Opens also while a server cannot be reached. Raises CannotStart when no waiting would help."""
     registry = CollectorRegistry()
     clock, ids = SystemClock(), TimeOrderedIds()
-    handlers = _load_handlers(settings, clock)
+    handlers, webhooks = _load_handlers(settings, clock), _build_webhooks(settings, clock)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(_database_url(settings))
         database_metrics = DatabaseMetrics(registry)
@@ -166,7 +166,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             handlers=handlers,
             handler_runner=handlers,
             recurrences=ReadRecurrences(),
-            webhooks=await stack.enter_async_context(open_webhooks(settings, clock)),
+            webhooks=webhooks,
         )
 
 
@@ -186,9 +186,14 @@ async def open_api_services(settings: Settings) -> AsyncIterator[ApiServices]:
 
 
 async def migrate_database(settings: Settings) -> None:
-    """Bring the database of the settings to this version's layout."""
+    """Bring the database of the settings to this version's layout. Raises CannotStart."""
     async with _database_url(settings) as url:
-        await _migrate(url)
+        try:
+            await _migrate(url)
+        except (*OUTAGES, TimeoutError) as fault:
+            raise CannotStart(
+                f"The database cannot be migrated: {fault}. It must exist, and its user own it."
+            ) from fault
 
 
 @asynccontextmanager
@@ -224,6 +229,13 @@ async def _close(broker: dramatiq.Broker) -> None:
 
 async def _forget(cache: TaskCache, events: Sequence[TaskChangedV1]) -> None:
     await cache.forget([TaskVersion(event.tenant, event.task_id, event.version) for event in events])
+
+
+def _build_webhooks(settings: Settings, clock: Clock) -> Webhooks:
+    try:
+        return build_webhooks(settings, clock)
+    except ValueError as error:
+        raise CannotStart(f"CARILLON_WEBHOOK_SECRET cannot sign: {error}") from error
 
 
 def _load_handlers(settings: Settings, clock: Clock) -> LoadedHandlers:

@@ -154,6 +154,7 @@ class LoadedHandlers:
             case ResultError():
                 return _failed("InvalidResult", str(error), retryable=False)
             case _:
+                logger.info("a handler raised", exc_info=error)  # where, for its author
                 return _failed(type(error).__name__, str(error))
 
 

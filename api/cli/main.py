@@ -94,7 +94,11 @@ def migrate() -> None:
     settings = read_service_settings("database_url")
     from infra.bootstrap import migrate_database
 
-    _run(settings, migrate_database(settings), sys.exit)
+    async def bring_up_to_date() -> None:
+        await migrate_database(settings)
+        typer.echo("The database is up to date.")
+
+    _run(settings, bring_up_to_date(), sys.exit)
 
 
 @app.command()

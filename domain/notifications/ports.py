@@ -67,6 +67,7 @@ class NotificationFeed(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[Notification]]:
         """Every notification after a place (None: from now on), without gap or repeat, as they come.
 
-        The iterator raises Resync when the reader falls too far behind.
+        Raises CursorExpired for a place the stream has not reached; the iterator raises Resync when the
+        reader falls too far behind.
         """
         ...

@@ -23,7 +23,7 @@ def make_home(home: Path, account: pwd.struct_passwd) -> Path:
     home = home.resolve()
     try:
         home.mkdir(mode=0o700 if account.pw_uid == os.geteuid() else 0o711, parents=True, exist_ok=True)
-    except PermissionError as error:
+    except OSError as error:
         raise CannotStart(f"{home} cannot be made: choose another CARILLON_HOME") from error
     found = home.stat()
     if found.st_uid != os.geteuid() or found.st_mode & stat.S_IWOTH:

@@ -6,8 +6,7 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 
 import httpcore2
 
@@ -25,12 +24,11 @@ READ = 64 * 1024
 """Bytes of an answer that are read; the rest is not waited for."""
 
 
-@asynccontextmanager
-async def open_webhooks(settings: Settings, clock: Clock) -> AsyncIterator[HttpWebhooks]:
+def build_webhooks(settings: Settings, clock: Clock) -> HttpWebhooks:
     """Webhooks as the settings have them. Raises ValueError for a secret that cannot sign."""
     # At DEBUG the library logs every header, secrets among them.
     logging.getLogger("httpcore2").setLevel(logging.INFO)
-    yield HttpWebhooks(
+    return HttpWebhooks(
         Rules(settings.http_allow_insecure, settings.http_allowed_networks),
         system_resolver(),
         httpcore2.AnyIOBackend(),

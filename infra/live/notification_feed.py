@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from domain.errors import CursorExpired
 from domain.live.ports import Signal, Signals, SignalWatch
 from domain.notifications.model import Notification
 from domain.notifications.ports import Notifications
@@ -44,9 +45,13 @@ class LiveNotificationFeed:
     async def follow(
         self, tenant: str, *, after: int | None, owner: str | None = None
     ) -> AsyncIterator[AsyncIterator[Notification]]:
-        """Raises Unavailable when storage cannot say how long the stream is."""
+        """Raises CursorExpired, and Unavailable when storage cannot say where the stream is."""
         last = await self._notifications.last_seq(tenant)
         position = last if after is None else after
+        if (
+            position > last
+        ):  # of a stream that is no more: to wait for its place would skip what comes before it
+            raise CursorExpired
         stream = Stream(tenant=tenant, notifications=self._notifications, retries=self._retries)
         follower = Follower(owner, Mailbox[Notification](self._settings.live_backlog))
         self._followers.inc()

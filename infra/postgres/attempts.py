@@ -108,7 +108,7 @@ select (task).id, (task).tenant, (task).version from back
 REPORT_PROGRESS = """
 insert into task_progress (task_id, fence, fraction, message, at)
 select t.id, r.fence, r.fraction, r.message, now()
-from unnest($2::uuid[], $3::bigint[], $4::real[], $5::text[]) as r(id, fence, fraction, message)
+from unnest($2::uuid[], $3::bigint[], $4::float8[], $5::text[]) as r(id, fence, fraction, message)
 join tasks as t on t.id = r.id and t.fence = r.fence and t.state = 'RUNNING' and t.worker_id = $1
 on conflict (task_id) do update
 set fence = excluded.fence, fraction = excluded.fraction, message = excluded.message, at = excluded.at

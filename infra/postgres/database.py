@@ -30,6 +30,11 @@ OUTAGES = (
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.DeadlockDetectedError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.UndefinedTableError,  # the database is not migrated, or not to this version
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
     asyncpg.SerializationError,
 )
 
@@ -89,7 +94,14 @@ class Database:
         self._metrics.failures.labels(name).inc()
         if not self._down:
             self._down = True
-            log.error("PostgreSQL does not answer", extra={"work": name, "fault": type(fault).__name__})
+            log.error(
+                "PostgreSQL does not answer as it should: %s: %s",
+                type(fault).__name__,
+                fault,
+                extra={"work": name},
+            )
+            if isinstance(fault, asyncpg.UndefinedTableError):
+                log.error("is the database migrated? carillon migrate does that")
 
     def _note_success(self, name: str, seconds: float) -> None:
         self._metrics.seconds.labels(name).observe(seconds)

@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, REAL, TIMESTAMP, TSVECTOR
+from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB, TIMESTAMP, TSVECTOR
 from sqlmodel import Field, SQLModel
 
 from domain.attempts.model import AttemptState
@@ -144,7 +144,7 @@ class TaskProgressRow(SQLModel, table=True):
 
     task_id: UUID = Field(primary_key=True, foreign_key="tasks.id", ondelete="CASCADE")
     fence: int = Field(sa_type=BigInteger)
-    fraction: float = Field(sa_type=REAL)
+    fraction: float = Field(sa_type=DOUBLE_PRECISION)
     message: str | None = Field(default=None, sa_type=Text)
     at: datetime = Field(sa_type=INSTANT)
 

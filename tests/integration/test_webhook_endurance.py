@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from domain.actions.model import Failed, Http, Succeeded
-from infra.http.client import READ, open_webhooks
+from infra.http.client import READ, build_webhooks
 from tests.support.webhook_receiver import (
     CALL,
     Told,
@@ -59,7 +59,8 @@ async def test_silence_is_cut_at_the_deadline() -> None:
 
 async def _is_cut_at_the_deadline(write: Write) -> None:
     loop = asyncio.get_running_loop()
-    async with receiving(write) as receiver, open_webhooks(settings(http_timeout=0.3), Told()) as webhooks:
+    async with receiving(write) as receiver:
+        webhooks = build_webhooks(settings(http_timeout=0.3), Told())
         began = loop.time()
         outcome = await webhooks.send(Http(url=receiver.url), CALL)
         took = loop.time() - began

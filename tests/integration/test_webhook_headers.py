@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from domain.actions.model import Http, Succeeded
 from domain.errors import ForbiddenUrl, Invalid, Refusal
-from infra.http.client import HttpWebhooks, open_webhooks
+from infra.http.client import HttpWebhooks, build_webhooks
 from infra.http.destination import Rules
 from infra.http.headers import check_headers
 from infra.http.signing import Signer
@@ -23,14 +23,14 @@ from tests.support.webhook_receiver import (
 
 
 async def test_what_is_wrong_is_said_when_the_task_is_made() -> None:
-    async with open_webhooks(settings(http_allow_insecure=False, http_allowed_networks=()), Told()) as webhooks:
-        await webhooks.check(Http(url="https://example.com/hook", headers={"Authorization": "Bearer x"}))
-        with pytest.raises(ForbiddenUrl) as forbidden:
-            await webhooks.check(Http(url="https://10.0.0.1/"))
-        assert forbidden.value.path == ("url",)
-        with pytest.raises(Invalid) as invalid:
-            await webhooks.check(Http(url="https://example.com/", headers={"Host": "x"}))
-        assert invalid.value.path == ("headers", "Host")
+    webhooks = build_webhooks(settings(http_allow_insecure=False, http_allowed_networks=()), Told())
+    await webhooks.check(Http(url="https://example.com/hook", headers={"Authorization": "Bearer x"}))
+    with pytest.raises(ForbiddenUrl) as forbidden:
+        await webhooks.check(Http(url="https://10.0.0.1/"))
+    assert forbidden.value.path == ("url",)
+    with pytest.raises(Invalid) as invalid:
+        await webhooks.check(Http(url="https://example.com/", headers={"Host": "x"}))
+    assert invalid.value.path == ("headers", "Host")
 
 
 @pytest.mark.parametrize(

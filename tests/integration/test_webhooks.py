@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from domain.actions.model import Failed, Http, Succeeded
-from infra.http.client import HttpWebhooks, open_webhooks
+from infra.http.client import HttpWebhooks, build_webhooks
 from infra.http.destination import Rules
 from infra.http.signing import Signer
 from tests.support.webhook_receiver import (
@@ -74,7 +74,8 @@ async def test_the_signature_satisfies_the_verifier_of_standard_webhooks() -> No
 
 async def test_every_try_has_the_same_id_and_its_own_time() -> None:
     clock = Told()
-    async with receiving() as receiver, open_webhooks(settings(), clock) as webhooks:
+    async with receiving() as receiver:
+        webhooks = build_webhooks(settings(), clock)
         await webhooks.send(Http(url=receiver.url), CALL)
         clock.at += timedelta(minutes=1)
         await webhooks.send(Http(url=receiver.url), replace(CALL, attempt=3, fence=8))
@@ -85,7 +86,8 @@ async def test_every_try_has_the_same_id_and_its_own_time() -> None:
 
 
 async def test_without_a_secret_nothing_is_signed() -> None:
-    async with receiving() as receiver, open_webhooks(settings(webhook_secret=None), Told()) as webhooks:
+    async with receiving() as receiver:
+        webhooks = build_webhooks(settings(webhook_secret=None), Told())
         await webhooks.send(Http(url=receiver.url), CALL)
     names = dict(receiver.received[0].headers)
     assert "webhook-signature" not in names
@@ -100,7 +102,8 @@ def test_a_secret_that_cannot_sign_is_refused_and_not_repeated(secret: str) -> N
 
 
 async def test_a_blocked_webhook_is_not_tried_again_and_dials_nothing() -> None:
-    async with receiving() as receiver, open_webhooks(settings(http_allowed_networks=()), Told()) as webhooks:
+    async with receiving() as receiver:
+        webhooks = build_webhooks(settings(http_allowed_networks=()), Told())
         for url in (receiver.url, f"http://localhost:{receiver.port}/", "http://169.254.169.254/latest/"):
             outcome = await webhooks.send(Http(url=url), CALL)
             assert isinstance(outcome, Failed)
@@ -156,7 +159,8 @@ async def test_a_handshake_that_hangs_is_cut_and_its_connection_closed() -> None
         writer.close()
 
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
-    async with server, open_webhooks(settings(http_timeout=0.2), Told()) as webhooks:
+    async with server:
+        webhooks = build_webhooks(settings(http_timeout=0.2), Told())
         port = server.sockets[0].getsockname()[1]
         outcome = await webhooks.send(Http(url=f"https://127.0.0.1:{port}/"), CALL)
         assert outcome == Failed(type="Timeout", message="127.0.0.1 did not answer in time")
@@ -202,7 +206,8 @@ async def test_a_webhook_can_be_cancelled_at_any_time() -> None:
                 await writer.drain()
                 await asyncio.sleep(0.01)
 
-    async with receiving(hang) as receiver, open_webhooks(settings(), Told()) as webhooks:
+    async with receiving(hang) as receiver:
+        webhooks = build_webhooks(settings(), Told())
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await webhooks.send(Http(url=receiver.url), CALL)

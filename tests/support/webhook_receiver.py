@@ -15,7 +15,7 @@ from uuid import UUID
 from pydantic import SecretStr
 
 from domain.actions.model import Call, Http, Outcome
-from infra.http.client import open_webhooks
+from infra.http.client import build_webhooks
 from infra.settings import Settings
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -106,8 +106,8 @@ def settings(**changes: Any) -> Settings:
 
 
 async def send(url: str, *, clock: Told | None = None, call: Call = CALL, **http: Any) -> Outcome:
-    async with open_webhooks(settings(), clock or Told()) as webhooks:
-        return await webhooks.send(Http(url=url, **http), call)
+    webhooks = build_webhooks(settings(), clock or Told())
+    return await webhooks.send(Http(url=url, **http), call)
 
 
 def status(line: str, *headers: str) -> bytes:

@@ -90,7 +90,7 @@ create index task_words_words on task_words using gin (words);
 create table task_progress (
     task_id uuid not null,
     fence bigint not null,
-    fraction real not null,
+    fraction float8 not null,
     message text,
     at timestamptz not null,
     primary key (task_id),
