@@ -43,11 +43,14 @@ class Context:
         return self.asked_to_stop()
 
     def progress(self, fraction: float, message: str | None = None) -> None:
-        """Say how far it is: `fraction` is 0 to 1, and what lies outside is taken as the nearer end."""
+        """Say how far it is: `fraction` is 0 to 1, and what lies outside is taken as the nearer end.
+
+        The newest is stored a few times a second, and read as the task's progress.
+        """
         if fraction != fraction:  # noqa: PLR0124  the one number that is no number
             raise ValueError("progress takes a fraction from 0 to 1")
         self.listener.progress(float(min(max(fraction, 0), 1)), message)
 
     def log(self, message: str) -> None:
-        """Add a line to the task's log, which its subscribers see at once."""
+        """Write a line to the log of the process that runs the task, with the task's id."""
         self.listener.log(message)

@@ -61,8 +61,10 @@ class LiveAttempts:
         self._loop = asyncio.get_running_loop()
         self._live: dict[UUID, _Live] = {}
 
-    def __contains__(self, task_id: UUID) -> bool:
-        return task_id in self._live
+    def fence(self, task_id: UUID) -> int | None:
+        """Of its attempt; None when none runs here."""
+        live = self._live.get(task_id)
+        return None if live is None else live.started.fence
 
     def __len__(self) -> int:
         return len(self._live)

@@ -51,8 +51,10 @@ class Recorder:
         self._kept: dict[UUID, Ended] = {}
         self._changed = asyncio.Event()
 
-    def __contains__(self, task_id: UUID) -> bool:
-        return task_id in self._kept
+    def fence(self, task_id: UUID) -> int | None:
+        """Of the attempt whose result is kept; None when none is."""
+        ended = self._kept.get(task_id)
+        return None if ended is None else ended.settled.fence
 
     def begin(self, worker: UUID) -> None:
         self._worker = worker

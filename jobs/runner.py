@@ -22,7 +22,7 @@ from jobs.slots import Slots
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 1.0
+PATIENCE = 0.1
 """Seconds tasks that were handed over wait for a slot here before another worker may have them."""
 START_PAUSE = 0.25
 """Seconds between two tries to start attempts while PostgreSQL is away."""
@@ -57,7 +57,7 @@ class Runner:
         self._worker: UUID | None = None
         self._closed = False
         self._over = False
-        self._starting = 0
+        self._starting: set[UUID] = set()
         self._back: list[tuple[UUID, int]] = []
 
     def begin(self, worker: UUID) -> None:
@@ -85,13 +85,15 @@ class Runner:
         """Start these tasks as there is room. Returns once none of them waits here any more.
 
         What waits too long, or comes while this worker stops, may be had by another. The call waits for
-        room all the same: until it returns, the broker gives this worker no more.
+        room all the same: until it returns the broker counts its message as held here, and when as many are
+        held as there are threads, it gives this worker no more.
         """
         rest = list(ids)
         patient = True
         while rest and not self._closed:
-            if self._worker is not None and self._slots.free > 0:
-                rest = rest[await self._start(rest[: self._slots.free]) :]
+            if ready := self._startable(rest):
+                if await self._start(ready):
+                    rest = [task_id for task_id in rest if task_id not in ready]
             elif not await self._changes_within(PATIENCE if patient else None):
                 await self._take_back("no_slot", rest)
                 patient = False
@@ -129,26 +131,44 @@ class Runner:
             await self._progress.write_once(self._worker)
             await asyncio.sleep(INTERVAL)
 
-    async def _start(self, ids: Sequence[UUID]) -> int:
-        """How many of them need no more thought: they are started, or were not there to start."""
+    def _startable(self, ids: Sequence[UUID]) -> list[UUID]:
+        """What there is room for, without what is being started for another delivery of it."""
+        if self._worker is None:
+            return []
+        return [task_id for task_id in ids if task_id not in self._starting][: self._slots.free]
+
+    async def _start(self, ids: Sequence[UUID]) -> bool:
+        """Whether they need no more thought: they are started, or were not there to start."""
         worker = self._worker
         assert worker is not None, "only under a lease"
+        # As it is now: by the time of the answer, what ran here may have ended and be recorded.
+        known = {(task_id, self._fence(task_id)) for task_id in ids}
         self._slots.take(len(ids))
-        self._starting += 1
+        self._starting.update(ids)
         launched = 0
         try:
             answer = await self._ask_to_start(worker, ids)
             for started in answer or ():
-                if self._holds_lease(worker) and not self._holds(started.task_id):
-                    self._live.launch(started)
-                    launched += 1
+                if (started.task_id, started.fence) not in known:
+                    launched += self._launch(worker, started)
         finally:
-            self._starting -= 1
+            self._starting.difference_update(ids)
             self._slots.give_back(len(ids) - launched)
         if answer is None:
-            return 0
+            return False
+        await self._hand_back()
         self._services.signals.send(Signal.OUTBOX)
-        return len(ids)
+        return True
+
+    def _launch(self, worker: UUID, started: Started) -> bool:
+        """If not, it is handed back; without the lease it is the rescuer's."""
+        if worker != self._worker:
+            return False
+        if self._over or self._live.fence(started.task_id) is not None:
+            self._back.append((started.task_id, started.fence))
+            return False
+        self._live.launch(started)
+        return True
 
     async def _ask_to_start(self, worker: UUID, ids: Sequence[UUID]) -> list[Started] | None:
         """None when the lease, or this runner, ended before there was an answer."""
@@ -161,11 +181,12 @@ class Runner:
         return None
 
     def _holds_lease(self, worker: UUID) -> bool:
-        """If not, whatever was started is the rescuer's."""
         return worker == self._worker and not self._over
 
-    def _holds(self, task_id: UUID) -> bool:
-        return task_id in self._live or task_id in self._recorder
+    def _fence(self, task_id: UUID) -> int | None:
+        """Of the attempt that runs here, or whose result is to be recorded."""
+        running = self._live.fence(task_id)
+        return self._recorder.fence(task_id) if running is None else running
 
     async def _act(self, started: Started) -> Outcome:
         reporter = AttemptReporter(self._progress, started)
@@ -214,22 +235,22 @@ class Runner:
             return
 
     async def _hand_back(self) -> None:
-        for _ in range(HAND_BACK_TRIES):
-            if not self._back or self._worker is None:
-                return
+        """As often as it takes while the lease lasts; at the end, so many times."""
+        back, self._back = self._back, []
+        tries = 0
+        while back and self._worker is not None and tries < HAND_BACK_TRIES:
             try:
-                await self._services.attempts.hand_back(self._worker, self._back)
+                await self._services.attempts.hand_back(self._worker, back)
             except Unavailable:
+                tries += self._over
                 await asyncio.sleep(START_PAUSE)
                 continue
-            self._metrics.attempts.labels("handed_back").inc(len(self._back))
-            self._back = []
+            self._metrics.attempts.labels("handed_back").inc(len(back))
             self._services.signals.send(Signal.DUE)
             self._services.signals.send(Signal.OUTBOX)
             return
-        log.error(
-            "tasks could not be handed back: the rescuer will find them", extra={"tasks": len(self._back)}
-        )
+        if back:
+            log.error("tasks could not be handed back: the rescuer will find them", extra={"tasks": len(back)})
 
 
 @asynccontextmanager

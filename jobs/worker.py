@@ -82,6 +82,8 @@ async def _consuming(broker: dramatiq.Broker, queue: str, runner: Runner, thread
         worker_timeout=IDLE_MILLISECONDS,
         worker_threads=threads,
     )
+    # A message that waits for a thread here is looked at by nobody: another worker may be idle.
+    worker.queue_prefetch = threads
     loop = asyncio.get_running_loop()
     # Not on the loop, which its threads wait for; nor on the loop's own executor, which others may have filled.
     thread = ThreadPoolExecutor(1, thread_name_prefix="dramatiq")

@@ -110,6 +110,88 @@ async def test_a_delivery_between_end_and_record_starts_nothing_twice() -> None:
     assert len(work.handlers.calls) == 1
 
 
+async def test_what_ran_and_was_recorded_before_a_second_deliverys_answer_came_is_not_run_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handler = Handler()
+    work = Work({"wait": handler})
+    task = work.engine.add_run("wait")
+    async with work.runner() as runner, asyncio.TaskGroup() as group:
+        await runner.take([task])
+        answered = late_answers(monkeypatch, work, "start")
+        taking = group.create_task(runner.take([task]))
+        await until(lambda: len(work.engine.starts) == 2)
+        handler.gate.set()
+        await until(lambda: work.state(task) == "SUCCEEDED")
+        await settle_down()
+        answered.set()
+        await taking
+        await settle_down()
+    assert len(work.handlers.calls) == 1
+
+
+async def test_of_two_deliveries_at_one_time_one_waits_for_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Work()
+    task = work.engine.add_run("echo")
+    answered = late_answers(monkeypatch, work, "start")
+    async with work.runner() as runner, asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(runner.take([task]))
+        await settle_down()
+        assert work.engine.starts == [[task]]
+        answered.set()
+        await until(lambda: work.state(task) == "SUCCEEDED")
+    assert len(work.handlers.calls) == 1
+
+
+async def test_what_is_due_again_before_its_last_end_was_answered_is_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work = Work({"fail": answering(Failed(type="Boom", message="boom"))})
+    task = work.engine.add_run("fail")
+    answered = late_answers(monkeypatch, work, "finish")
+    async with work.runner() as runner:
+        await runner.take([task])
+        await until(lambda: work.state(task) == "RETRYING")
+        work.engine.rows[task].state = "QUEUED"
+        await runner.take([task])
+        answered.set()
+        await until(lambda: work.state(task) == "FAILED")
+    assert [call.fence for call in work.handlers.calls] == [1, 2]
+
+
+async def test_a_start_while_an_older_attempt_of_the_task_still_runs_is_handed_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner_module, "START_PAUSE", 0.001)
+    handler = Handler()
+    work = Work({"wait": handler})
+    task = work.engine.add_run("wait")
+    async with work.runner() as runner:
+        await runner.take([task])
+        await until(lambda: handler.running == 1)
+        work.engine.rows[task].state = "QUEUED"  # as when it was given up for cancelled, and run again
+        work.engine.faults.plan("hand_back", *[Unavailable("PostgreSQL")] * 5)
+        await runner.take([task])
+        assert work.state(task) == "SCHEDULED"
+        assert work.engine.rows[task].attempt == 1, "it does not count"
+        assert work.signals.count(Signal.DUE) == 1
+    assert len(work.handlers.calls) == 1
+
+
+def late_answers(monkeypatch: pytest.MonkeyPatch, work: Work, call: str) -> asyncio.Event:
+    """What is asked is done at once, and answered once this event is set."""
+    answered, ask = asyncio.Event(), getattr(work.engine, call)
+
+    async def ask_and_wait(*arguments: object) -> object:
+        answer = await ask(*arguments)
+        await answered.wait()
+        return answer
+
+    monkeypatch.setattr(work.engine, call, ask_and_wait)
+    return answered
+
+
 async def test_a_start_whose_answer_was_lost_is_asked_again_and_run_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

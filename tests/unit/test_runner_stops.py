@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from uuid import UUID
 
 import pytest
 
 from domain.actions.model import Call, Failed, Outcome, Succeeded
 from domain.actions.ports import Reporter
+from domain.attempts.model import Started
 from domain.errors import Unavailable
 from domain.live.ports import Signal
 from jobs import runner as runner_module
@@ -227,6 +230,28 @@ async def test_who_waits_for_a_slot_while_it_stops_goes_back_at_once() -> None:
         runner.close()
         await taking
         assert work.state(second) == "SCHEDULED"
+
+
+async def test_what_was_started_too_late_to_be_run_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner_module, "LAST_WORD", 0.01)
+    work = Work()
+    task, answered, start = work.engine.add_run("echo"), asyncio.Event(), work.engine.start
+
+    async def start_late(worker: UUID, ids: Sequence[UUID]) -> list[Started]:
+        started = await start(worker, ids)
+        await answered.wait()
+        return started
+
+    monkeypatch.setattr(work.engine, "start", start_late)
+    async with work.runner() as runner, asyncio.TaskGroup() as group:
+        taking = group.create_task(runner.take([task]))
+        await until(lambda: work.state(task) == "RUNNING")
+        await runner.drain(0)
+        answered.set()
+        await taking
+        row = work.engine.rows[task]
+        assert (row.state, row.attempt) == ("SCHEDULED", 0)
+    assert work.handlers.calls == []
 
 
 async def test_the_end_is_bounded_while_the_database_is_away(

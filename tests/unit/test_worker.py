@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from dramatiq import Message
+import pytest
+from dramatiq import Consumer, Message
 from dramatiq.brokers.stub import StubBroker
 
 from domain.actions.model import Run
@@ -64,6 +65,24 @@ async def test_what_is_handed_over_is_run_and_acknowledged_as_soon_as_it_has_sta
         works.handler.gate.set()
         await until(lambda: works.engine.states() == ["SUCCEEDED"] * 3)
     assert works.engine.left == works.engine.entered
+
+
+async def test_it_asks_the_broker_for_no_more_messages_than_its_threads_can_look_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    works = Works()
+    task, asked, consume = works.engine.add_run("wait"), [], works.broker.consume
+
+    def noting(queue_name: str, prefetch: int = 1, timeout: int = 100) -> Consumer:
+        asked.append((queue_name, prefetch))
+        return consume(queue_name, prefetch, timeout)
+
+    monkeypatch.setattr(works.broker, "consume", noting)
+    works.handler.gate.set()
+    async with works.worker():
+        await works.hand_over.send([[task]])
+        await until(lambda: works.engine.states() == ["SUCCEEDED"])
+    assert (queue_name(works.settings.namespace), works.settings.worker_threads) in asked
 
 
 async def test_a_hand_over_that_cannot_be_read_is_dropped() -> None:
