@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -42,7 +43,9 @@ def create_app(services: ApiServices) -> Starlette:
         metrics=ApiMetrics(services.metrics),
         ids=services.ids,
     )
-    return application(graph, services.metrics, services.health, services.gauges)
+    return application(
+        graph, services.metrics, services.health, services.gauges, allowed_hosts=settings.allowed_hosts
+    )
 
 
 def application(
@@ -50,12 +53,17 @@ def application(
     registry: CollectorRegistry,
     checks: Mapping[str, Check],
     refresh_gauges: Callable[[], Awaitable[None]],
+    allowed_hosts: Sequence[str],
 ) -> Starlette:
+    # A page of another site may point a name of its own at this machine; its requests carry that name.
+    named_as_allowed = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
+    ]
     return Starlette(
         routes=[
             Route("/", _to_graphiql),
-            Route("/graphql", GraphQLOverHttp(graph).answer, methods=METHODS),
-            WebSocketRoute("/graphql", GraphQLOverWebsocket(graph).serve),
+            Route("/graphql", GraphQLOverHttp(graph).answer, methods=METHODS, middleware=named_as_allowed),
+            WebSocketRoute("/graphql", GraphQLOverWebsocket(graph).serve, middleware=named_as_allowed),
             graphiql.assets,
             Route("/health/liveness", liveness),
             Route("/health/readiness", Readiness(checks).answer),
@@ -66,4 +74,4 @@ def application(
 
 
 async def _to_graphiql(_: Request) -> Response:
-    return RedirectResponse("/graphql")
+    return RedirectResponse("graphql")  # relative: there may be a prefix before us

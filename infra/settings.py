@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     tenant: str = Field(default="default", min_length=1, max_length=64)
     environment: Literal["development", "production"] = "development"
 
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "localhost", "[::1]")
+    """Names GraphQL may be asked for by; `*` for any, `*.example.com` for those below one."""
+
     handlers: Annotated[tuple[str, ...] | None, NoDecode] = None
     """Modules that define handlers; absent means the examples outside production, else none."""
 
@@ -88,7 +91,7 @@ class Settings(BaseSettings):
     http_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     http_timeout: float = Field(default=15, gt=0, le=60)
 
-    @field_validator("handlers", "http_allowed_networks", mode="before")
+    @field_validator("allowed_hosts", "handlers", "http_allowed_networks", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -83,5 +83,5 @@ def _start(asked: datetime | None, now: datetime) -> datetime:
 
 
 def _argument_of(refusal: Refusal) -> tuple[str, ...]:
-    """What is said of a recurrence is about a field of that argument; the rest is about arguments themselves."""
+    """What is said of a recurrence is about a field of that argument, the rest about the argument itself."""
     return ("recurrence",) if refusal.path[:1] in {("cron",), ("rrule",), ("every",)} else ()

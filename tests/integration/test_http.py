@@ -216,7 +216,7 @@ async def test_a_body_that_does_not_come_is_a_408(client: HttpClient, monkeypatc
     monkeypatch.setattr(graphql, "BODY_TIMEOUT", 0.05)
     address = urlsplit(str(client.http.base_url))
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    head = b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
+    head = b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
     writer.write(head)
     async with asyncio.timeout(5):
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
@@ -230,7 +230,7 @@ async def test_a_client_that_leaves_before_its_body_came_is_no_fault(
     address = urlsplit(str(counted.http.base_url))
     _, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(
-        b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
+        b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
     )
     await writer.drain()
     writer.close()
@@ -349,3 +349,16 @@ async def test_a_fault_of_our_own_is_logged_once_under_the_id_that_is_told(
         assert answer.status_code == 500
         assert answer.json()["errors"][0]["extensions"]["id"] in vars(logged).values()
         assert "hunter2" not in answer.text
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:8000"])
+async def test_a_name_that_is_not_ours_is_not_answered(client: HttpClient, host: str) -> None:
+    """A page of that name, pointed at this machine, would else be a client like any other."""
+    answer = await client.post("{ __typename }", headers={"host": host})
+    assert answer.status_code == 400
+    assert "__typename" not in answer.text
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000"])
+async def test_names_of_this_machine_are_answered(client: HttpClient, host: str) -> None:
+    assert (await client.post("{ __typename }", headers={"host": host})).status_code == 200

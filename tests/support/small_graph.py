@@ -18,6 +18,7 @@ from api.metrics import ApiMetrics
 from domain.errors import Unavailable
 from domain.live.ports import Resync
 from domain.tenancy.model import Caller
+from infra.settings import Settings
 from infra.system import TimeOrderedIds
 from infra.telemetry.trace import current_traceparent
 from schema.context import Context
@@ -119,7 +120,7 @@ def small_app(
         metrics=ApiMetrics(registry),
         ids=ids,
     )
-    return application(graph, registry, checks or {}, _nothing)
+    return application(graph, registry, checks or {}, _nothing, allowed_hosts=Settings().allowed_hosts)
 
 
 async def _nothing() -> None:
