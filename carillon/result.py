@@ -10,6 +10,9 @@ from pydantic import JsonValue
 LIMIT = 64 * 1024
 """Bytes of JSON."""
 
+DEPTH = 64
+"""Levels of lists and objects in one another."""
+
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -17,11 +20,30 @@ class ResultError(ValueError):
     """The result cannot be kept."""
 
 
+def _deeper_than(value: object, levels: int) -> bool:
+    """Looks no further down than that."""
+    layer = [value]
+    for _ in range(levels + 1):
+        inner: list[object] = []
+        for each in layer:
+            if isinstance(each, dict):
+                inner += each.values()
+            elif isinstance(each, list | tuple):
+                inner += each
+        if not inner:
+            return False
+        layer = inner
+    return True
+
+
 def kept(result: object) -> JsonValue:
     """`result` as it is kept and read again, tuples as lists.
 
-    Raises ResultError unless it is JSON of at most 64 KiB, without NaN, infinities, NUL and lone surrogates.
+    Raises ResultError unless it is JSON of at most 64 KiB, nested 64 deep at most,
+    without NaN, infinities, NUL and lone surrogates.
     """
+    if _deeper_than(result, DEPTH):
+        raise ResultError(f"the result is nested deeper than {DEPTH} levels")
     try:
         text = json.dumps(result, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         size = len(text.encode())

@@ -7,9 +7,11 @@ import importlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from carillon import Context, Discard, Retry, Snooze
+from carillon.endings import LONGEST
 from carillon.marking import Marked, marked
 from carillon.payload import PayloadError
 from carillon.result import ResultError, kept
@@ -140,6 +142,14 @@ class LoadedHandlers:
         listener.flush()
         return done.result()
 
+    def _snoozed(self, until: datetime) -> Outcome:
+        now = self._clock.now()
+        if until > now + LONGEST:
+            return _failed(
+                "InvalidSnooze", f"a task is snoozed for {LONGEST.days} days at most", retryable=False
+            )
+        return Snoozed(max(until, now))
+
     def _ending(self, error: BaseException) -> Outcome:
         match error:
             case Retry():
@@ -150,7 +160,7 @@ class LoadedHandlers:
             case Snooze(until=None, for_=delay) if delay is not None:
                 return Snoozed(self._clock.now() + delay)
             case Snooze(until=until) if until is not None:
-                return Snoozed(until)
+                return self._snoozed(until)
             case ResultError():
                 return _failed("InvalidResult", str(error), retryable=False)
             case _:

@@ -70,7 +70,7 @@ def decode(value: bytes) -> Task:
         if fields["format"] != FORMAT:
             raise Unreadable
         return _task(fields)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise Unreadable from error
 
 

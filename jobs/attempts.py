@@ -111,7 +111,9 @@ class LiveAttempts:
         with in_trace(started.traceparent):
             try:
                 return await self._act(started)
-            except (Exception, SystemExit, KeyboardInterrupt) as fault:
+            except asyncio.CancelledError:
+                raise
+            except BaseException as fault:  # whatever it is, it must not take the slot with it
                 log.exception("an action failed beyond its handler", extra={"task": str(started.task_id)})
                 return Failed(type=type(fault).__name__, message="An internal error: see the worker's log.")
 

@@ -1,4 +1,4 @@
-"""The three actions, and how one attempt of one can end."""
+"""The three actions, and how one attempt of one can end. What is secret in one is not in its repr."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ActionKind(StrEnum):
 class Notify:
     """A reminder: it succeeds by being told to its owner."""
 
-    body: str | None = None
+    body: str | None = field(default=None, repr=False)
     kind: ActionKind = field(default=ActionKind.NOTIFY, init=False)
 
 
@@ -30,9 +30,9 @@ class Notify:
 class Http:
     """A webhook call: POST of `body` as JSON."""
 
-    url: str
-    headers: dict[str, str] = field(default_factory=dict)
-    body: JsonValue = None
+    url: str = field(repr=False)
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    body: JsonValue = field(default=None, repr=False)
     kind: ActionKind = field(default=ActionKind.HTTP, init=False)
 
 
@@ -41,7 +41,7 @@ class Run:
     """A call of a registered handler with `payload`."""
 
     handler: str
-    payload: dict[str, Any]
+    payload: dict[str, Any] = field(repr=False)
     kind: ActionKind = field(default=ActionKind.RUN, init=False)
 
 

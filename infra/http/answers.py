@@ -37,7 +37,7 @@ def wait(retry_after: str, now: datetime) -> float | None:
         return min(float(text), LONGEST_WAIT)
     try:
         until = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if until.tzinfo is None:  # written with -0000, or without any
         until = until.replace(tzinfo=UTC)

@@ -58,7 +58,8 @@ with settled as materialized (
 ), finished as (
     update tasks as t
     set state = f.next_state,
-        scheduled_at = case when f.next_state = 'RETRYING' then coalesce(s.due_at, now() + s.due_in)
+        scheduled_at = case when f.next_state = 'RETRYING' then least(
+                coalesce(s.due_at, now() + s.due_in), now() + interval '400 days')
                             else t.scheduled_at end,
         finished_at = case when f.next_state = 'RETRYING' then null else now() end,
         worker_id = null, cancel_requested_at = null, result = s.result::jsonb, error_type = s.error_type,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,6 +16,8 @@ from domain.errors import Unavailable
 from domain.live.outbox import Pending
 from infra.postgres.database import OUTAGES, Connection, Database, connection_settings
 
+log = logging.getLogger(__name__)
+
 PARTITIONS = 8
 """As the function outbox_partition has it."""
 
@@ -23,10 +26,12 @@ LOCK_SPACE = 0x0CA211
 
 ACQUIRE = "select p from unnest($1::int[]) as p where pg_try_advisory_lock($2, p)"
 OLDEST = "select seq, event from outbox where partition = any($1) order by seq limit $2"  # outbox_pkey
+# No relay leads this partition: what cannot be read is kept there, and holds up nothing.
+SET_ASIDE = "update outbox set partition = -1 where seq = any($1)"
 REMOVE = "delete from outbox where seq = any($1)"
 DEPTH = """
 select count(*) as depth, coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as age
-from (select created_at from outbox order by seq limit 100000) as waiting
+from (select created_at from outbox where partition >= 0 order by seq limit 100000) as waiting
 """
 
 
@@ -79,10 +84,17 @@ class PostgresOutboxLead:
         return len(self._owned)
 
     async def oldest(self, limit: int) -> list[Pending]:
-        records = await self._fetch(OLDEST, sorted(self._owned), limit)
-        return [
-            Pending(record["seq"], TaskChangedV1.from_wire(json.loads(record["event"]))) for record in records
-        ]
+        pending: list[Pending] = []
+        unreadable: list[int] = []
+        for record in await self._fetch(OLDEST, sorted(self._owned), limit):
+            try:
+                pending.append(Pending(record["seq"], TaskChangedV1.from_wire(json.loads(record["event"]))))
+            except (KeyError, TypeError, ValueError):
+                unreadable.append(record["seq"])
+        if unreadable:
+            log.error("events in the outbox cannot be read and are set aside", extra={"seqs": unreadable})
+            await self._fetch(SET_ASIDE, unreadable)
+        return pending
 
     async def remove(self, seqs: Sequence[int]) -> None:
         await self._fetch(REMOVE, list(seqs))

@@ -44,7 +44,7 @@ def read_events(message: AbstractMessage) -> list[TaskChangedV1]:
         if not isinstance(wires, list):
             raise Unreadable
         return [TaskChangedV1.from_wire(wire) for wire in wires]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise Unreadable from error
 
 

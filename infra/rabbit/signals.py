@@ -111,7 +111,7 @@ class RabbitSignals:
         async def hear(message: AbstractIncomingMessage) -> None:
             try:
                 keys = [str(key) for key in json.loads(message.body)]
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, RecursionError):
                 log.warning("a signal cannot be read", extra={"signal": message.routing_key})
                 return
             self._metrics.dropped.inc(watch.hear(keys))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -174,6 +174,13 @@ async def test_a_snooze_uses_no_attempt(storage: Storage) -> None:
     await storage.due_tasks.claim(1)
     (again,) = await storage.attempts.start(worker, [started.task_id])
     assert (again.number, again.counted) == (2, 1)
+
+
+async def test_no_snooze_puts_a_task_beyond_what_can_be_written(storage: Storage) -> None:
+    worker = await storage.a_worker()
+    (started,) = await storage.started(worker, a_task())
+    await storage.attempts.finish(worker, [settle(started, Snoozed(datetime.max.replace(tzinfo=UTC)), 0)])
+    assert (await storage.task(started.task_id)).scheduled_at < clock.now() + timedelta(days=401)
 
 
 async def test_time_outs_and_cancellations_are_told_apart(storage: Storage) -> None:

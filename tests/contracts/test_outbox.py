@@ -49,6 +49,20 @@ async def test_a_lead_whose_connection_is_cut_says_so_and_is_free_again(storage:
         assert await next_.acquire() == 8
 
 
+async def test_what_cannot_be_read_is_set_aside_and_holds_up_nothing(storage: Storage) -> None:
+    bad, good = await storage.added(a_task(), a_task())
+    await storage.execute(
+        "update outbox set event = jsonb_set(event, '{scheduled_at}', '\"infinity\"') "
+        "where event->>'task_id' = $1",
+        str(bad),
+    )
+    async with storage.outbox.lead() as lead:
+        await lead.acquire()
+        for _ in range(2):
+            assert [one.event.task_id for one in await lead.oldest(10)] == [good]
+    assert (await storage.outbox.depth())[0] == 1
+
+
 async def test_only_what_is_removed_is_gone(storage: Storage) -> None:
     await storage.added(*(a_task() for _ in range(5)))
     async with storage.outbox.lead() as lead:

@@ -24,6 +24,9 @@ from tests.support.small_graph import small_app
 from tests.support.waiting import until
 
 JSON = {"content-type": "application/json"}
+UNFINISHED = (
+    b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
+)
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -216,7 +219,7 @@ async def test_a_body_that_does_not_come_is_a_408(client: HttpClient, monkeypatc
     monkeypatch.setattr(graphql, "BODY_TIMEOUT", 0.05)
     address = urlsplit(str(client.http.base_url))
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    head = b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
+    head = UNFINISHED
     writer.write(head)
     async with asyncio.timeout(5):
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
@@ -229,9 +232,7 @@ async def test_a_client_that_leaves_before_its_body_came_is_no_fault(
 ) -> None:
     address = urlsplit(str(counted.http.base_url))
     _, writer = await asyncio.open_connection(address.hostname, address.port)
-    writer.write(
-        b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
-    )
+    writer.write(UNFINISHED)
     await writer.drain()
     writer.close()
     await writer.wait_closed()

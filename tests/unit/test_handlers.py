@@ -190,6 +190,8 @@ ENDINGS: list[tuple[Callable[[], BaseException], Outcome]] = [
     (lambda: Discard("no use"), Failed(type="Discard", message="no use", retryable=False)),
     (lambda: Snooze(for_=timedelta(hours=1)), Snoozed(NOON + timedelta(hours=1))),
     (lambda: Snooze(NOON + timedelta(days=1)), Snoozed(NOON + timedelta(days=1))),
+    (lambda: Snooze(NOON - timedelta(days=1)), Snoozed(NOON)),
+    (lambda: Snooze(datetime.min.replace(tzinfo=UTC)), Snoozed(NOON)),
     (lambda: KeyError("x"), Failed(type="KeyError", message="'x'")),
     (lambda: ValueError("x" * 9_000), Failed(type="ValueError", message="x" * 2_000)),
     (lambda: ValueError("a\x00\ud800b"), Failed(type="ValueError", message="a\ufffd\ufffdb")),
@@ -215,7 +217,16 @@ async def test_what_a_handler_raises_becomes_its_outcome(
         assert await run(in_a_thread) == outcome
 
 
-@pytest.mark.parametrize("result", [object(), float("nan"), "x" * 65_535, "a\x00b"], ids=ascii)
+def nested(levels: int) -> list[Any]:
+    result: list[Any] = []
+    for _ in range(levels):
+        result = [result]
+    return result
+
+
+@pytest.mark.parametrize(
+    "result", [object(), float("nan"), "x" * 65_535, "a\x00b", nested(65), nested(100_000)], ids=range(6)
+)
 async def test_a_result_that_cannot_be_kept_fails_for_good(result: Any) -> None:
     @handler
     async def on_the_loop() -> Any:
@@ -229,6 +240,16 @@ async def test_a_result_that_cannot_be_kept_fails_for_good(result: Any) -> None:
         outcome = await run(function)
         assert isinstance(outcome, Failed)
         assert (outcome.type, outcome.retryable) == ("InvalidResult", False)
+
+
+async def test_a_snooze_without_end_fails_for_good() -> None:
+    @handler("never")
+    def never() -> None:
+        raise Snooze(until=datetime.max.replace(tzinfo=UTC))
+
+    outcome = await run(never)
+    assert isinstance(outcome, Failed)
+    assert (outcome.type, outcome.retryable) == ("InvalidSnooze", False)
 
 
 async def test_a_payload_that_no_longer_fits_fails_for_good() -> None:

@@ -287,7 +287,16 @@ async def test_a_snoozed_attempt_is_due_again() -> None:
     assert work.ended("snoozed") == 1
 
 
-@pytest.mark.parametrize("fault", [ValueError("a bug of ours"), SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ValueError("a bug of ours"),
+        SystemExit(3),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        BaseException("odd"),
+    ],
+)
 async def test_nothing_an_action_raises_reaches_the_worker(fault: BaseException) -> None:
     work = Work({"raise": raising(fault)})
     task, other = work.engine.add_run("raise"), work.engine.add_run("echo")
