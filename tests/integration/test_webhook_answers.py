@@ -72,7 +72,7 @@ async def test_retry_after_means_nothing_elsewhere(line: str) -> None:
         (format_datetime(NOW + timedelta(days=9), usegmt=True), LONGEST_WAIT),
         ("Thu, 01 Jan 2026 12:01:00 -0000", 60), ("Thursday, 01-Jan-26 12:01:00 GMT", 60),
         ("", None), ("-1", None), ("1.5", None), ("1e3", None), ("nan", None), ("soon", None), ("\u0661", None),
-        ("Thu, 99 Jan 2026 12:01:00 GMT", None), 
+        ("Thu, 99 Jan 2026 12:01:00 GMT", None),
         ("Mon, 01 Jan 99999999999 00:00:00 GMT", None),
     ],
 )  # fmt: skip

@@ -293,6 +293,8 @@ async def test_a_bound_caller_sees_what_is_its_owners_alone(face: Face) -> None:
         ({"search": "x" * 201}, "search"),
         ({"queues": ["a", "\n"]}, "queues.1"),
         ({"queues": ["a"] * 101}, "queues"),
+        ({"states": ["FAILED"] * 101}, "states"),
+        ({"queues": ["a"] * 101}, "queues"),
         ({"labels": [{"name": "a", "value": "\x00"}]}, "labels.0.value"),
         ({"labels": [{"name": "", "value": ""}]}, "labels.0.name"),
         ({"labels": [{"name": "a", "value": "b"}] * 17}, "labels"),

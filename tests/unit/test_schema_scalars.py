@@ -121,3 +121,10 @@ def test_an_instant_without_offset_stays_without_one() -> None:
 def test_what_is_no_instant_is_refused(value: object) -> None:
     with pytest.raises(GraphQLError, match="DateTime"):
         parse_instant(value)
+
+
+@pytest.mark.parametrize("text", ["2030-02-30T08:00:00Z", "2030-01-31T08:00:00+99:99", "0000-01-31T08:00:00Z"])
+def test_an_instant_there_cannot_be_is_refused_in_our_own_words(text: str) -> None:
+    with pytest.raises(GraphQLError) as refused:
+        parse_instant(text)
+    assert refused.value.message == "There is no such DateTime: its date, time or offset is out of range."
