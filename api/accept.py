@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.datastructures import Headers
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
+_WEIGHT = re.compile(r"[01](\.[0-9]*)?|\.[0-9]+")
 
 
 def answer_type(headers: Headers) -> str:
@@ -26,5 +29,5 @@ def _weights(headers: Headers) -> dict[str, float]:
     for part in ",".join(headers.getlist("accept")).split(","):
         media_range, *parameters = part.lower().replace(" ", "").split(";")
         weight = next((p.removeprefix("q=") for p in parameters if p.startswith("q=")), "1")
-        weights[media_range] = float(weight) if weight.replace(".", "", 1).isdigit() else 0
+        weights[media_range] = float(weight) if _WEIGHT.fullmatch(weight) else 0
     return weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn, TypeGuard
 
 from infra.telemetry.trace import parse_traceparent
@@ -17,9 +18,9 @@ class Malformed(Exception):  # noqa: N818  an answer, not a fault
 
 
 def read_json(text: str) -> object:
-    """Strict JSON: no NaN, nothing that cannot be written as UTF-8. Raises Malformed."""
+    """Strict JSON: no NaN, nothing that cannot be written again as JSON in UTF-8. Raises Malformed."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_read_float)
         if "\\u" in text:
             # Half of a surrogate pair is legal in JSON, and in no database.
             json.dumps(value, ensure_ascii=False).encode()
@@ -58,6 +59,13 @@ def _object_or_none(value: dict[str, Any], name: str) -> dict[str, Any] | None:
     if part is not None and not is_object(part):
         raise Malformed(f"`{name}` must be an object or null")
     return part
+
+
+def _read_float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise Malformed("a number in it is too large")
+    return number
 
 
 def _refuse_constant(name: str) -> NoReturn:

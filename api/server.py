@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from typing_extensions import override
 
+from api.connections import BoundedConnection
 from api.payloads import MAX_BYTES
 
 KEEP_ALIVE = 75
@@ -26,7 +27,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: ASGIApp, *, stop_grace: float, ready: Callable[[], None]) -> None:
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=BoundedConnection,
             ws="websockets-sansio",
             ws_max_size=MAX_BYTES,
             ws_ping_interval=PING_INTERVAL,

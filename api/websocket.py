@@ -64,7 +64,13 @@ class GraphQLOverWebsocket:
 def _is_foreign(websocket: WebSocket) -> bool:
     """Whether a page of another site opened it. Browsers say so, and for sockets it is the only guard."""
     origin = websocket.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != websocket.headers.get("host", "").lower()
+    if origin is None:
+        return False
+    try:
+        site = urlsplit(origin).netloc
+    except ValueError:  # no address a page can have
+        return True
+    return site.lower() != websocket.headers.get("host", "").lower()
 
 
 class _Close(Exception):  # noqa: N818  the protocol's own answer, not a fault

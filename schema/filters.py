@@ -18,6 +18,8 @@ from schema.refusals import invalid
 
 MAX_SEARCH = 200
 MAX_QUEUES = 100
+MAX_STATES = 100
+"""There are fewer; saying one twice is no fault."""
 
 
 @strawberry.input(name="TaskFilter", description="Every condition that is set must hold.")
@@ -43,7 +45,8 @@ def read_filter(wanted: TaskFilterInput | None) -> TaskFilter:
     """Raises a GraphQLError that names the field."""
     if wanted is None:
         return TaskFilter()
-    queues, labels = given(wanted.queues), given(wanted.labels) or []
+    states, queues, labels = given(wanted.states), given(wanted.queues), given(wanted.labels) or []
+    _bound("states", states or [], MAX_STATES)
     _bound("queues", queues or [], MAX_QUEUES)
     _bound("labels", labels, MAX_LABELS)
     for index, name in enumerate(queues or []):
@@ -51,7 +54,6 @@ def read_filter(wanted: TaskFilterInput | None) -> TaskFilter:
     for index, label in enumerate(labels):
         _line(f"labels.{index}.name", label.name, MAX_LABEL_NAME)
         _line(f"labels.{index}.value", label.value or None, MAX_LABEL_VALUE)
-    states = given(wanted.states)
     return TaskFilter(
         states=None if states is None else tuple(states),
         queues=None if queues is None else tuple(queues),

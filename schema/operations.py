@@ -39,6 +39,7 @@ from strawberry.execution import optimized_is_awaitable
 from schema.context import Context
 from schema.documents import Documents
 from schema.errors import present
+from schema.variables import check_lists
 
 Kind = Literal["query", "mutation", "subscription"]
 
@@ -106,6 +107,7 @@ class Operations:
         document = self._documents.read(request.query)
         if document.node is None or document.errors:
             return _refused(map(_of_request, document.errors), context)
+        check_lists(self._schema, document.node, request.operation_name, request.variables or {})
         executor = self._executor_class.build(
             self._schema,
             document.node,

@@ -10,6 +10,11 @@ def invalid(message: str, argument: str) -> GraphQLError:
     return GraphQLError(message, extensions={"code": "INVALID", "argument": argument})
 
 
+def too_many(message: str, argument: str | None = None) -> GraphQLError:
+    named = {} if argument is None else {"argument": argument}
+    return GraphQLError(message, extensions={"code": "TOO_MANY", **named})
+
+
 def forbidden() -> GraphQLError:
     return GraphQLError("Your role does not allow this.", extensions={"code": "FORBIDDEN"})
 

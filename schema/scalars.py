@@ -37,8 +37,8 @@ def parse_instant(value: object) -> datetime:
     text = written[0][len(written["beyond"] or "") :].upper()
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise GraphQLError(f"There is no such DateTime: {error}.") from None
+    except ValueError:
+        raise GraphQLError("There is no such DateTime: its date, time or offset is out of range.") from None
     if instant.tzinfo is None:
         return instant
     try:
