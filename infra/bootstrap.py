@@ -20,10 +20,11 @@ from domain.live.ports import Events, HandOver, Signals, TaskFeed
 from domain.notifications.ports import NotificationFeed, Notifications
 from domain.schedules.ports import Recurrences
 from domain.tasks.ports import Tasks
-from infra.cache import TaskVersion
-from infra.cached_tasks import CachedTasks
+from infra.cache.cached_tasks import CachedTasks
+from infra.cache.forgetting import open_forgetting
+from infra.cache.ports import TaskVersion
+from infra.cache.task_cache import TaskCache
 from infra.embedded_postgres.errors import CannotStart
-from infra.forgetting import open_forgetting
 from infra.handlers import HandlersNotLoaded, LoadedHandlers, load_handlers
 from infra.http.client import build_webhooks
 from infra.live.notification_feed import open_notification_feed
@@ -43,11 +44,10 @@ from infra.postgres.tasks import PostgresTasks
 from infra.postgres.workers import PostgresWorkers
 from infra.rabbit.broker import build_rabbit_broker
 from infra.rabbit.bus import open_rabbit_bus
-from infra.recurrence import ReadRecurrences
+from infra.recurrence.reading import ReadRecurrences
 from infra.redis.cache import open_redis_cache
 from infra.settings import Settings
 from infra.system import SystemClock, TimeOrderedIds
-from infra.task_cache import TaskCache
 
 __all__ = ["ApiServices", "CannotStart", "Services", "migrate_database", "open_api_services", "open_services"]
 

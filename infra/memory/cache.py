@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from infra.cache import Entry
-from infra.cache_metrics import CacheMetrics
+from infra.cache.metrics import CacheMetrics
+from infra.cache.ports import Entry
 from infra.settings import Settings
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -32,7 +32,7 @@ class _Kept:
 
 
 class MemoryCache:
-    """See `infra.cache.Cache`. Forgets what was not used for longest when it is full."""
+    """See `infra.cache.ports.Cache`. Forgets what was not used for longest when it is full."""
 
     def __init__(
         self,

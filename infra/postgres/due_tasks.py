@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from infra.cache import TaskVersion
+from infra.cache.ports import TaskVersion
 from infra.postgres.database import Database
 
 Changed = Callable[[Sequence[TaskVersion]], Awaitable[None]]

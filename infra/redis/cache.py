@@ -15,8 +15,8 @@ from redis.exceptions import RedisError
 
 from domain.errors import Unavailable
 from infra.background import background
-from infra.cache import Entry
-from infra.cache_metrics import CacheMetrics
+from infra.cache.metrics import CacheMetrics
+from infra.cache.ports import Entry
 from infra.redis.outage import Outage
 from infra.redis.scripts import LEAD, PUT, SEPARATOR
 from infra.settings import Settings
@@ -32,7 +32,7 @@ MAX_CONNECTIONS = 32
 
 
 class RedisCache:
-    """See `infra.cache.Cache`."""
+    """See `infra.cache.ports.Cache`."""
 
     def __init__(self, redis: Redis, *, ttl: float, limit: float, metrics: CacheMetrics) -> None:
         self._put = redis.register_script(PUT)

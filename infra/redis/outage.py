@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from prometheus_client import Counter
 
-from infra.cache import Entry
+from infra.cache.ports import Entry
 
 log = logging.getLogger(__name__)
 

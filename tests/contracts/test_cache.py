@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import RedisDsn
 
 from domain.errors import Unavailable
-from infra.cache import Cache, Entry
+from infra.cache.ports import Cache, Entry
 from infra.memory.cache import open_memory_cache
 from infra.redis.cache import RedisCache, open_redis_cache
 from infra.settings import Settings

@@ -21,15 +21,15 @@ from domain.paging import PageRequest
 from domain.tasks.listing import TaskFilter, TaskOrder
 from domain.tasks.model import Task
 from domain.tasks.states import TaskState
-from infra.cache import Cache, Entry, TaskVersion
-from infra.cached_tasks import CachedTasks
+from infra.cache.cached_tasks import CachedTasks
+from infra.cache.ports import Cache, Entry, TaskVersion
+from infra.cache.task_cache import TaskCache
 from infra.memory.cache import open_memory_cache
 from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.rescue import PostgresRescue
 from infra.redis.cache import open_redis_cache
 from infra.settings import Settings
-from infra.task_cache import TaskCache
 from tests.contracts.test_tasks import *  # noqa: F403  the whole suite runs here once more, on this `storage`
 from tests.support.services import REDIS
 from tests.support.storage import Storage, a_task, clock, due_in, ids, open_storage

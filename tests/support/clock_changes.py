@@ -9,7 +9,7 @@ from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 from domain.schedules.wall_time import Reading
-from infra.zones import zone_named, zone_names
+from infra.recurrence.zones import zone_named, zone_names
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)

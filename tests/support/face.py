@@ -21,7 +21,7 @@ from domain.notifications.model import Notification, NotificationKind
 from domain.tasks.model import Task
 from domain.tasks.service import TaskService
 from domain.tenancy.model import Caller
-from infra.recurrence import ReadRecurrences
+from infra.recurrence.reading import ReadRecurrences
 from schema.build import build_schema
 from schema.context import Context, Contexts
 from schema.operations import OperationRequest, Operations, Result

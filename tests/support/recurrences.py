@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from domain.schedules.recurrence import Recurrence
-from infra.recurrence import ReadRecurrences
-from infra.zones import zone_named
+from infra.recurrence.reading import ReadRecurrences
+from infra.recurrence.zones import zone_named
 
 _recurrences = ReadRecurrences()
 

@@ -15,7 +15,7 @@ from domain.actions.model import Notify
 from domain.attempts.model import Started
 from domain.attempts.retry import RetryPolicy
 from domain.tasks.model import Task
-from infra.cache import TaskVersion
+from infra.cache.ports import TaskVersion
 from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.database import Database, DatabaseMetrics, open_database
 from infra.postgres.due_tasks import PostgresDueTasks

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
-from infra.cache import TaskVersion
-from infra.forgetting import MAX_WAITING, Forgetting, open_forgetting
+from infra.cache.forgetting import MAX_WAITING, Forgetting, open_forgetting
+from infra.cache.ports import TaskVersion
+from infra.cache.task_cache import TaskCache
 from infra.memory.cache import open_memory_cache
 from infra.settings import Settings
-from infra.task_cache import TaskCache
 from tests.support.storage import a_task, ids
 from tests.support.waiting import until
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
-from infra.cache import Entry
-from infra.cache_metrics import CacheMetrics
+from infra.cache.metrics import CacheMetrics
+from infra.cache.ports import Entry
 from infra.memory import cache as module
 from infra.memory.cache import OVERHEAD, MemoryCache
 

@@ -12,8 +12,8 @@ import pytest
 
 from domain.schedules.recurrence import Cron, Every, Recurrence, RRule
 from domain.schedules.wall_time import Reading
-from infra.recurrence import ReadRecurrences
-from infra.zones import zone_named, zone_names
+from infra.recurrence.reading import ReadRecurrences
+from infra.recurrence.zones import zone_named, zone_names
 from tests.support.clock_changes import MINUTE, Change, all_changes, fires, watch
 
 HOUR = timedelta(hours=1)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from domain.errors import Invalid
 from domain.schedules.recurrence import Cron
-from infra.cron import MACROS, CronTimes
-from infra.recurrence import ReadRecurrences
+from infra.recurrence.cron import MACROS, CronTimes
+from infra.recurrence.reading import ReadRecurrences
 from tests.support.recurrences import instant, walls
 
 RECURRENCES = ReadRecurrences()

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from domain.errors import Invalid
 from domain.schedules.ports import Recurrences
 from domain.schedules.recurrence import MAX_TEXT, Cron, Every, Recurrence, RRule, anchor_of
-from infra.recurrence import ReadRecurrences
-from infra.zones import zone_named, zone_names
+from infra.recurrence.reading import ReadRecurrences
+from infra.recurrence.zones import zone_named, zone_names
 from tests.support.recurrences import instant, walls
 from tests.support.steps import lines_run
 

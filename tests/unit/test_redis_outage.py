@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
-from infra.cache import Entry
-from infra.cache_metrics import CacheMetrics
+from infra.cache.metrics import CacheMetrics
+from infra.cache.ports import Entry
 from infra.redis import outage as module
 from infra.redis.outage import Outage
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from domain.schedules.recurrence import HORIZON
 from domain.schedules.rrule.parsing import WEEKDAYS, parse
 from domain.schedules.rrule.series import Series
-from infra.zones import zone_named
+from infra.recurrence.zones import zone_named
 
 STARTS = (datetime(2024, 1, 1), datetime(2031, 12, 31))  # noqa: DTZ001  wall times
 END = datetime(2042, 1, 1)  # noqa: DTZ001  a wall time

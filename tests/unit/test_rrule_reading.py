@@ -13,8 +13,8 @@ from domain.schedules.recurrence import RRule
 from domain.schedules.rrule.parsing import parse
 from domain.schedules.rrule.series import Series
 from domain.schedules.rrule.words import describe
-from infra.recurrence import ReadRecurrences
-from infra.zones import zone_named
+from infra.recurrence.reading import ReadRecurrences
+from infra.recurrence.zones import zone_named
 from tests.support.recurrences import instant, walls
 
 NEW_YORK = "America/New_York"

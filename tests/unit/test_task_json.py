@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from domain.actions.model import Http, Notify, Run
 from domain.attempts.retry import RetryPolicy
 from domain.tasks.model import Task, TaskError
-from infra.task_json import Unreadable, decode, encode
+from infra.cache.task_json import Unreadable, decode, encode
 from tests.support.storage import a_task
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

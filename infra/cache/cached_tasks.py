@@ -11,7 +11,7 @@ from domain.paging import Page, PageRequest
 from domain.tasks.listing import TaskFilter, TaskOrder, TaskPlace
 from domain.tasks.model import Task
 from domain.tasks.ports import Added, Change, Tasks
-from infra.task_cache import TaskCache
+from infra.cache.task_cache import TaskCache
 
 PATIENCE = 0.1
 """How long to wait for another caller's refill, in seconds, before reading PostgreSQL oneself."""

@@ -8,8 +8,8 @@ from uuid import UUID
 from prometheus_client import CollectorRegistry, Counter
 
 from domain.tasks.model import Task
-from infra.cache import Cache, Entry, TaskVersion
-from infra.task_json import Unreadable, decode, encode
+from infra.cache.ports import Cache, Entry, TaskVersion
+from infra.cache.task_json import Unreadable, decode, encode
 
 DELETED = 2**53 - 1
 """The version of a deleted task: no later one can come, for ids are not used again."""

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from infra.background import background
-from infra.cache import TaskVersion
-from infra.task_cache import TaskCache
+from infra.cache.ports import TaskVersion
+from infra.cache.task_cache import TaskCache
 
 MAX_WAITING = 10_000
 """Tasks whose new versions may wait; beyond, whoever writes waits for the cache."""

@@ -12,8 +12,8 @@ from domain.schedules.recurrence import YEARS, Cron, Every, Recurrence, RRule
 from domain.schedules.rrule.parsing import parse
 from domain.schedules.rrule.series import Series
 from domain.schedules.rrule.words import describe
-from infra.cron import CronTimes
-from infra.zones import zone_database_version, zone_named
+from infra.recurrence.cron import CronTimes
+from infra.recurrence.zones import zone_database_version, zone_named
 
 REMEMBERED: Final = 4_096
 """Expressions and rules that are kept read, the latest used."""

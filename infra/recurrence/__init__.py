@@ -1,0 +1,1 @@
+"""Reads recurrences: cron expressions and RRULEs, in the time zones of one database."""
