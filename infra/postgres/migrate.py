@@ -11,11 +11,17 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+CONNECT_SECONDS = 10
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 async def migrate(url: str) -> None:
-    """Apply what is missing, all or nothing; two at once wait for each other."""
+    """Apply what is missing, all or nothing; two at once wait for each other.
+
+    Raises what asyncpg does when the database cannot be connected to.
+    """
+    # SQLAlchemy would wrap what is wrong with the connection in words of its own.
+    await (await asyncpg.connect(url, timeout=CONNECT_SECONDS)).close()
     engine = create_async_engine(
         "postgresql+asyncpg://", poolclass=NullPool, async_creator=lambda: asyncpg.connect(url)
     )
