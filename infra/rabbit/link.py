@@ -81,7 +81,7 @@ class Link(Generic[S]):
         """Returns when the connection is lost. Raises Unavailable when there was none."""
         with told_as_unavailable():
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                connection = await aio_pika.connect(self._url)
+                connection = await _connect(self._url)
         over = asyncio.Event()
         connection.close_callbacks.add(lambda *_: over.set())
         try:
@@ -131,6 +131,17 @@ async def open_link(
 def _named(url: str, name: str) -> str:
     parsed = URL(url)
     return str(parsed.with_query({"heartbeat": HEARTBEAT, **parsed.query, "name": name}))
+
+
+async def _connect(url: str) -> AbstractConnection:
+    """As `aio_pika.connect`, which leaves one that failed to be closed when it is garbage, on whatever loop."""
+    connection = aio_pika.Connection(URL(url))
+    try:
+        await connection.connect()
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
 
 
 async def _close(connection: AbstractConnection) -> None:
