@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -29,3 +30,11 @@ class Page(Generic[T]):
     items: tuple[T, ...]
     has_next: bool
     has_previous: bool
+
+
+def page_of(read: Sequence[T], request: PageRequest[Any]) -> Page[T]:
+    """The page of items as they were read for it: one more than its size when more follow."""
+    items, more = tuple(read[: request.size]), len(read) > request.size
+    if request.backwards:
+        return Page(items=items[::-1], has_next=request.before is not None, has_previous=more)
+    return Page(items=items, has_next=more, has_previous=request.after is not None)

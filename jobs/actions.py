@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from domain.actions.model import Call, Http, Notify, Outcome, Run
-from domain.actions.ports import REMINDED, HandlerRunner, Reporter, Webhooks
+from domain.actions.model import Call, Http, Notify, Outcome, Run, Succeeded
+from domain.actions.ports import HandlerRunner, Reporter, Webhooks
 from domain.attempts.model import Started
 
 
@@ -12,7 +12,7 @@ async def run_action(
 ) -> Outcome:
     match started.action:
         case Notify():
-            return REMINDED
+            return Succeeded()  # a reminder succeeds by being due
         case Http() as http:
             return await webhooks.send(http, _call(started))
         case Run() as run:

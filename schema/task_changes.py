@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Protocol
 from uuid import UUID
 
 import strawberry
@@ -93,23 +93,13 @@ async def update_task(
 async def cancel_task(
     info: Ask, input: Annotated[TaskIdInput, strawberry.argument(description="Which one.")]
 ) -> TaskPayload:
-    context, caller = info.context, info.context.acting()
-    try:
-        task = await context.tasks.cancel(caller, _task(input.id), version=given(input.version))
-    except Refused as refused:
-        return TaskPayload(task=None, errors=user_errors(refused))
-    return TaskPayload(task=_shown(caller, task), errors=[])
+    return await _changed(info, input, info.context.tasks.cancel)
 
 
 async def run_task_now(
     info: Ask, input: Annotated[TaskIdInput, strawberry.argument(description="Which one.")]
 ) -> TaskPayload:
-    context, caller = info.context, info.context.acting()
-    try:
-        task = await context.tasks.run_now(caller, _task(input.id), version=given(input.version))
-    except Refused as refused:
-        return TaskPayload(task=None, errors=user_errors(refused))
-    return TaskPayload(task=_shown(caller, task), errors=[])
+    return await _changed(info, input, info.context.tasks.run_now)
 
 
 async def delete_task(
@@ -121,6 +111,19 @@ async def delete_task(
     except Refused as refused:
         return DeleteTaskPayload(deleted_id=None, errors=user_errors(refused))
     return DeleteTaskPayload(deleted_id=input.id, errors=[])
+
+
+class _UseCase(Protocol):
+    async def __call__(self, caller: Caller, id: UUID, *, version: int | None) -> Task: ...
+
+
+async def _changed(info: Ask, input: TaskIdInput, change: _UseCase) -> TaskPayload:
+    caller = info.context.acting()
+    try:
+        task = await change(caller, _task(input.id), version=given(input.version))
+    except Refused as refused:
+        return TaskPayload(task=None, errors=user_errors(refused))
+    return TaskPayload(task=_shown(caller, task), errors=[])
 
 
 def _task(id: strawberry.ID) -> UUID:

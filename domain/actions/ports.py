@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from domain.actions.model import Call, Http, Outcome, Run, Succeeded
+from domain.actions.model import Call, Http, Outcome, Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,3 @@ class Webhooks(Protocol):
     async def send(self, http: Http, call: Call) -> Outcome:
         """POST once, signed. The outcome says whether trying again may help, and when."""
         ...
-
-
-REMINDED = Succeeded()
-"""The outcome of a reminder: it succeeds by being due."""

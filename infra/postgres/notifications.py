@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from domain.notifications.model import Draft, Notification, NotificationKind
-from domain.paging import Page, PageRequest
+from domain.paging import Page, PageRequest, page_of
 from infra.postgres.database import Database
 
 COLUMNS = "tenant, seq, id, kind, title, body, owner, task_id, created_at, read_at, traceparent"
@@ -122,12 +122,7 @@ class PostgresNotifications:
         """
         async with self._database.work("list_notifications") as connection:
             records = await connection.fetch(statement, *arguments)
-        more = len(records) > request.size
-        items = [_notification(record) for record in records[: request.size]]
-        if request.backwards:
-            items.reverse()
-            return Page(items=tuple(items), has_next=request.before is not None, has_previous=more)
-        return Page(items=tuple(items), has_next=more, has_previous=request.after is not None)
+        return page_of([_notification(record) for record in records], request)
 
     async def of_tasks(
         self, tenant: str, task_ids: Sequence[UUID], first: int, after: int = 0

@@ -14,7 +14,7 @@ import asyncpg
 from domain.attempts.retry import Backoff, RetryPolicy
 from domain.contracts.tasks import TaskEventKind
 from domain.errors import Conflict, NotFound, StaleVersion, Unavailable
-from domain.paging import Page, PageRequest
+from domain.paging import Page, PageRequest, page_of
 from domain.tasks.listing import TaskFilter, TaskOrder, TaskPlace
 from domain.tasks.model import Task, TaskError
 from domain.tasks.ports import Added, Change
@@ -150,12 +150,7 @@ class PostgresTasks:
             records = await connection.fetch(
                 f"select {COLUMNS} from tasks where {' and '.join(where)} {tail}", *arguments
             )
-        more = len(records) > request.size
-        tasks = [task_from(record) for record in records[: request.size]]
-        if request.backwards:
-            tasks.reverse()
-            return Page(items=tuple(tasks), has_next=request.before is not None, has_previous=more)
-        return Page(items=tuple(tasks), has_next=more, has_previous=request.after is not None)
+        return page_of([task_from(record) for record in records], request)
 
     async def count(self, tenant: str, wanted: TaskFilter, limit: int) -> int | None:
         async with self._database.work("count_tasks") as connection:
