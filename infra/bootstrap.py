@@ -25,7 +25,7 @@ from infra.cache.forgetting import open_forgetting
 from infra.cache.ports import TaskVersion
 from infra.cache.task_cache import TaskCache
 from infra.embedded_postgres.errors import CannotStart
-from infra.handlers import HandlersNotLoaded, LoadedHandlers, load_handlers
+from infra.handlers.loading import HandlersNotLoaded, LoadedHandlers, load_handlers
 from infra.http.client import build_webhooks
 from infra.live.notification_feed import open_notification_feed
 from infra.live.task_feed import LiveTaskFeed
@@ -72,9 +72,8 @@ class Services:
     tasks: Tasks
     due_tasks: DueTasks
     attempts: Attempts
-    workers: Workers
     open_workers: Callable[[], AbstractAsyncContextManager[Workers]]
-    """The same over a connection of its own, for another loop."""
+    """The leases of workers, over a connection of its own: they are renewed on another loop."""
     rescue: Rescue
     outbox: Outbox
     forget: Callable[[Sequence[TaskChangedV1]], Awaitable[None]]
@@ -153,7 +152,6 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             tasks=CachedTasks(PostgresTasks(database), cache),
             due_tasks=PostgresDueTasks(database, forgetting.changed),
             attempts=PostgresAttempts(database, forgetting.changed),
-            workers=PostgresWorkers(database),
             open_workers=partial(_open_workers, url, settings, database_metrics),
             rescue=PostgresRescue(database, forgetting.changed),
             outbox=outbox,

@@ -12,8 +12,8 @@ import asyncpg
 from domain.actions.model import ActionKind
 from domain.attempts.model import Attempt, AttemptState, Progress, Settled, Started
 from infra.postgres.actions import action_from_json
+from infra.postgres.changes import Changed, versions
 from infra.postgres.database import Database
-from infra.postgres.due_tasks import Changed, versions
 from infra.postgres.tasks import retry_from
 
 KNOWN_ACTIONS = [kind.value for kind in ActionKind]

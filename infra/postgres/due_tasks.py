@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
 
-from infra.cache.ports import TaskVersion
+from infra.postgres.changes import Changed, versions
 from infra.postgres.database import Database
-
-Changed = Callable[[Sequence[TaskVersion]], Awaitable[None]]
-"""Told of every committed write, so that nothing older is served."""
 
 _ROOM = """
 greatest(0,
@@ -116,7 +113,3 @@ class PostgresDueTasks:
         async with self._database.work("next_due") as connection:
             due: timedelta | None = await connection.fetchval(NEXT_DUE)
         return due
-
-
-def versions(records: Sequence[asyncpg.Record]) -> list[TaskVersion]:
-    return [TaskVersion(record["tenant"], record["id"], record["version"]) for record in records]

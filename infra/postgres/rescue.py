@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
+from infra.postgres.changes import Changed, versions
 from infra.postgres.database import Database
-from infra.postgres.due_tasks import TAKE_BACK, Changed, versions
+from infra.postgres.due_tasks import TAKE_BACK
 
 MAX_LOSSES = 3
 """A payload that kills its workers is not given another one after this many."""

@@ -23,8 +23,8 @@ from pydantic import JsonValue
 from carillon import Context, Discard, Retry, Snooze, handler
 from domain.actions.model import Call, Failed, Outcome, Run, Snoozed, Succeeded
 from domain.errors import Invalid, UnknownHandler
-from infra.handlers import HandlersNotLoaded, LoadedHandlers, load_handlers
-from infra.reports import WAITING
+from infra.handlers.loading import HandlersNotLoaded, LoadedHandlers, load_handlers
+from infra.handlers.reports import WAITING
 from tests.support.waiting import until
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -426,7 +426,7 @@ from types import ModuleType
 from uuid import UUID
 from carillon import handler
 from domain.actions.model import Call, Run
-from infra.handlers import load_handlers
+from infra.handlers.loading import load_handlers
 
 started = threading.Event()
 

@@ -19,7 +19,7 @@ from domain.actions.model import Call, Failed, Outcome, Run, Snoozed, Succeeded
 from domain.actions.ports import HandlerInfo, Reporter
 from domain.clock import Clock
 from domain.errors import Invalid, UnknownHandler
-from infra.reports import LoopReporter
+from infra.handlers.reports import LoopReporter
 from infra.text import storable
 from infra.threads import Threads
 
