@@ -10,7 +10,7 @@ import strawberry
 
 from domain.contracts.tasks import TaskChangedV1
 from domain.tasks.listing import TaskFilter
-from domain.tasks.validation import MAX_LABEL_NAME, MAX_LABEL_VALUE, MAX_LABELS, MAX_NAME, line_fault
+from domain.work.validation import MAX_LABEL_NAME, MAX_LABEL_VALUE, MAX_LABELS, MAX_NAME, line_fault
 from schema.absent import given
 from schema.enums import TaskState
 from schema.labels import LabelInput

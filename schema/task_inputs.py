@@ -8,17 +8,8 @@ from typing import TypeVar
 import strawberry
 
 from domain.actions.model import Notify
-from domain.tasks.drafts import (
-    KEEP,
-    REMINDER,
-    ActionDraft,
-    HttpDraft,
-    Keep,
-    RetryDraft,
-    RunDraft,
-    TaskDraft,
-    TaskEdit,
-)
+from domain.tasks.drafts import TaskDraft, TaskEdit
+from domain.work.drafts import KEEP, REMINDER, ActionDraft, HttpDraft, Keep, RetryDraft, RunDraft
 from schema.absent import given
 from schema.enums import Backoff
 from schema.labels import LabelInput

@@ -14,6 +14,8 @@ from domain.contracts.tasks import TaskChangedV1
 class Signal(StrEnum):
     DUE = "due"
     """A task became due, or will very soon: for schedulers."""
+    SCHEDULES = "schedules"
+    """The next fire time of a schedule changed: for schedulers."""
     ROOM = "room"
     """A worker has room again: for schedulers."""
     CANCEL = "cancel"

@@ -25,6 +25,8 @@ class TaskFilter:
 
     states: tuple[TaskState, ...] | None = None
     queues: tuple[str, ...] | None = None
+    schedule: UUID | None = None
+    """The id of the schedule that made them."""
     owner: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     due_after: datetime | None = None

@@ -55,6 +55,11 @@ class Task:
     result: Any = None
     error: TaskError | None = None
     traceparent: str
+    schedule_id: UUID | None = None
+    """Of the schedule that made it; it stays when the schedule is deleted."""
+    schedule_revision: int | None = None
+    fire_time: datetime | None = None
+    """Of that schedule: what it was made for. With jitter it is due later."""
     fingerprint: bytes = b""
     """Of what the caller asked for: tells a create that is repeated from another one with its key."""
 

@@ -14,15 +14,16 @@ from domain.contracts.tasks import TaskEventKind
 from domain.errors import Conflict, IllegalState, Invalid, NotFound, StaleVersion, TooMany
 from domain.live.ports import Signal, Signals
 from domain.paging import Page, PageRequest
-from domain.tasks.checking import DEFAULT_TIMEOUT, Checker, retry_policy
-from domain.tasks.drafts import TaskDraft, TaskEdit, as_action
+from domain.tasks.checking import Checker
+from domain.tasks.drafts import TaskDraft, TaskEdit
 from domain.tasks.fingerprint import fingerprint
 from domain.tasks.listing import COUNT_LIMIT, TaskFilter, TaskOrder, TaskPlace
 from domain.tasks.model import Task
 from domain.tasks.ports import Added, Change, Tasks
 from domain.tasks.states import CLAIMABLE, TaskState
-from domain.tasks.validation import Faults
 from domain.tenancy.model import Caller
+from domain.work.drafts import DEFAULT_TIMEOUT, as_action, retry_policy
+from domain.work.validation import Faults
 
 MAX_TOGETHER = 1_000
 """Tasks made at once."""

@@ -12,7 +12,10 @@ from domain.clock import Clock
 from domain.contracts.tasks import TaskEventKind
 from domain.errors import Conflict, NotFound, StaleVersion
 from domain.notifications.model import Draft, Notification
-from domain.paging import Page, PageRequest
+from domain.paging import Page, PageRequest, page_of
+from domain.schedules.model import Schedule
+from domain.schedules.ports import Change as ScheduleChange
+from domain.schedules.ports import Make
 from domain.tasks.listing import TaskFilter, TaskOrder, TaskPlace
 from domain.tasks.model import Task
 from domain.tasks.ports import Added, Change
@@ -229,3 +232,67 @@ class StoredNotifications:
 
     def _of(self, tenant: str, owner: str | None) -> list[Notification]:
         return [each for each in self.rows if each.tenant == tenant and (owner is None or each.owner == owner)]
+
+
+@dataclass
+class StoredSchedules:
+    clock: Clock
+    calls: list[str] = field(default_factory=list)
+    rows: dict[UUID, Schedule] = field(default_factory=dict)
+
+    async def add(self, make: Make) -> Schedule:
+        self.calls.append("add_schedule")
+        made = make(self.clock.now())
+        self.rows[made.id] = made
+        return made
+
+    async def find(self, tenant: str, ids: Sequence[UUID]) -> list[Schedule | None]:
+        self.calls.append("find_schedules")
+        found = [self.rows.get(id) for id in ids]
+        return [each if each is not None and each.tenant == tenant else None for each in found]
+
+    async def page(
+        self, tenant: str, request: PageRequest[UUID], *, owner: str | None = None
+    ) -> Page[Schedule]:
+        self.calls.append("page_schedules")
+        listed = [
+            each
+            for _, each in sorted(self.rows.items())
+            if each.tenant == tenant
+            and owner in (None, each.owner)
+            and (request.after is None or each.id > request.after)
+            and (request.before is None or each.id < request.before)
+        ]
+        read = listed[::-1] if request.backwards else listed
+        return page_of(read[: request.size + 1], request)
+
+    async def change(
+        self,
+        tenant: str,
+        id: UUID,
+        change: ScheduleChange,
+        *,
+        version: int | None = None,
+        owner: str | None = None,
+    ) -> Schedule:
+        self.calls.append("change_schedule")
+        before = self._locked(tenant, id, version, owner)
+        after = change(before, self.clock.now())
+        if after != before:
+            after = replace(after, version=before.version + 1, updated_at=self.clock.now())
+            self.rows[id] = after
+        return after
+
+    async def delete(
+        self, tenant: str, id: UUID, *, version: int | None = None, owner: str | None = None
+    ) -> None:
+        self.calls.append("delete_schedule")
+        del self.rows[self._locked(tenant, id, version, owner).id]
+
+    def _locked(self, tenant: str, id: UUID, version: int | None, owner: str | None) -> Schedule:
+        schedule = self.rows.get(id)
+        if schedule is None or schedule.tenant != tenant or owner not in (None, schedule.owner):
+            raise NotFound
+        if version is not None and schedule.version != version:
+            raise StaleVersion
+        return schedule

@@ -12,10 +12,11 @@ from domain.actions.model import Http, Notify, Run
 from domain.contracts.tasks import TaskEventKind
 from domain.errors import Conflict, IllegalState, Invalid, NotFound, Refusals, StaleVersion, TooMany
 from domain.live.ports import Signal
-from domain.tasks.drafts import HttpDraft, RetryDraft, RunDraft, TaskDraft, TaskEdit
+from domain.tasks.drafts import TaskDraft, TaskEdit
 from domain.tasks.states import TaskState
-from domain.tasks.validation import Faults
 from domain.tenancy.model import Caller
+from domain.work.drafts import HttpDraft, RetryDraft, RunDraft
+from domain.work.validation import Faults
 from tests.support.face import CALLER, NOW, TENANT, TRACEPARENT, Face
 
 ALICE = Caller(tenant=TENANT, owner="alice")
@@ -237,7 +238,7 @@ async def test_edits_are_checked_like_drafts(face: Face) -> None:
     with pytest.raises(Refusals) as caught:
         await face.service.update(CALLER, task.id, edit)
     paths = [each.path for each in caught.value.refusals]
-    assert paths == [("title",), ("owner",), ("scheduledAt",), ("labels", "0", "name")]
+    assert paths == [("title",), ("owner",), ("labels", "0", "name"), ("scheduledAt",)]
 
 
 @pytest.mark.parametrize("owner", ["bob", None])

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from domain.attempts.retry import RetryPolicy
 from domain.errors import Invalid, Refusals
-from domain.tasks.checking import retry_policy
-from domain.tasks.drafts import RetryDraft
-from domain.tasks.validation import (
+from domain.work.drafts import RetryDraft, retry_policy
+from domain.work.validation import (
     LATEST,
     MAX_JSON_BYTES,
     MAX_JSON_DEPTH,
