@@ -14,11 +14,12 @@ from prometheus_client import CollectorRegistry
 from domain.actions.ports import HandlerRunner, Handlers, Webhooks
 from domain.attempts.ports import Attempts, DueTasks, Rescue, Workers
 from domain.clock import Clock, Ids
+from domain.contracts.events import Event
 from domain.contracts.tasks import TaskChangedV1
 from domain.live.outbox import Outbox
 from domain.live.ports import Events, HandOver, Signals, TaskFeed
 from domain.notifications.ports import NotificationFeed, Notifications
-from domain.schedules.ports import Recurrences
+from domain.schedules.ports import Firing, Recurrences, Schedules
 from domain.tasks.ports import Tasks
 from infra.cache.cached_tasks import CachedTasks
 from infra.cache.forgetting import open_forgetting
@@ -36,10 +37,12 @@ from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.database import OUTAGES, DatabaseMetrics, open_database
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.figures import PostgresFigures
+from infra.postgres.firing import PostgresFiring
 from infra.postgres.gauges import StorageGauges
 from infra.postgres.notifications import PostgresNotifications
 from infra.postgres.outbox import PostgresOutbox
 from infra.postgres.rescue import PostgresRescue
+from infra.postgres.schedules import PostgresSchedules
 from infra.postgres.tasks import PostgresTasks
 from infra.postgres.workers import PostgresWorkers
 from infra.rabbit.broker import build_rabbit_broker
@@ -76,7 +79,7 @@ class Services:
     """The leases of workers, over a connection of its own: they are renewed on another loop."""
     rescue: Rescue
     outbox: Outbox
-    forget: Callable[[Sequence[TaskChangedV1]], Awaitable[None]]
+    forget: Callable[[Sequence[Event]], Awaitable[None]]
     """Makes the cache forget what is older than these events."""
     notifications: Notifications
     signals: Signals
@@ -87,6 +90,8 @@ class Services:
     handler_runner: HandlerRunner
     webhooks: Webhooks
     recurrences: Recurrences
+    schedules: Schedules
+    firing: Firing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +146,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(_close, broker)
 
         forgetting = await stack.enter_async_context(open_forgetting(cache))
+        recurrences = ReadRecurrences()
         outbox = PostgresOutbox(url, database, settings.database_timeout)
         yield Services(
             settings=settings,
@@ -163,7 +169,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             broker=broker,
             handlers=handlers,
             handler_runner=handlers,
-            recurrences=ReadRecurrences(),
+            recurrences=recurrences,
+            schedules=PostgresSchedules(database),
+            firing=PostgresFiring(database, recurrences, ids, forgetting.changed),
             webhooks=webhooks,
         )
 
@@ -174,7 +182,7 @@ async def open_api_services(settings: Settings) -> AsyncIterator[ApiServices]:
     async with open_services(settings) as services:
         task_feed = LiveTaskFeed(settings.live_backlog, services.metrics)
         async with (
-            services.events.listen(task_feed.publish, task_feed.miss),
+            services.events.listen(task_feed.hear, task_feed.miss),
             open_notification_feed(
                 services.notifications, services.signals, settings, services.metrics
             ) as notification_feed,
@@ -225,8 +233,9 @@ async def _close(broker: dramatiq.Broker) -> None:
     await asyncio.wait([closing], timeout=CLOSE_LIMIT)
 
 
-async def _forget(cache: TaskCache, events: Sequence[TaskChangedV1]) -> None:
-    await cache.forget([TaskVersion(event.tenant, event.task_id, event.version) for event in events])
+async def _forget(cache: TaskCache, events: Sequence[Event]) -> None:
+    tasks = [event for event in events if isinstance(event, TaskChangedV1)]
+    await cache.forget([TaskVersion(event.tenant, event.task_id, event.version) for event in tasks])
 
 
 def _build_webhooks(settings: Settings, clock: Clock) -> Webhooks:

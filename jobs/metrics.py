@@ -48,6 +48,23 @@ class JobMetrics:
         self.rescued = Counter(
             "carillon_rescued", "Tasks put back, by what was lost", ["reason"], registry=registry
         )
+        self.fire_times = Counter(
+            "carillon_fire_times",
+            "Fire times that were settled: a task was made, or none by the overlap policy (skipped) or by the"
+            " misfire policy (dropped)",
+            ["outcome"],
+            registry=registry,
+        )
+        self.replaced = Counter(
+            "carillon_tasks_replaced",
+            "Unfinished tasks cancelled because their schedule fired again",
+            registry=registry,
+        )
+        self.schedules_set_aside = Counter(
+            "carillon_schedules_set_aside",
+            "Schedules paused because they could not be read",
+            registry=registry,
+        )
         self.notified = Counter(
             "carillon_notifications_written",
             "Notifications given to storage, which drops those it has",

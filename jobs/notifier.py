@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from domain.contracts.tasks import TaskChangedV1
+from domain.contracts.events import Event
 from domain.live.ports import Signal
 from domain.notifications.model import draft_for
 from infra.bootstrap import Services
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 CONSUMER = "notifier"
 
 
-async def notify(services: Services, events: Sequence[TaskChangedV1], metrics: JobMetrics) -> int:
+async def notify(services: Services, events: Sequence[Event], metrics: JobMetrics) -> int:
     """How many drafts these events made; storage drops those it has. Raises Unavailable."""
     drafts = [draft for event in events if (draft := draft_for(event, services.ids.next())) is not None]
     if not drafts:
@@ -37,7 +37,7 @@ async def notify(services: Services, events: Sequence[TaskChangedV1], metrics: J
 async def run_notifier(services: Services, stop: Stop, metrics: JobMetrics) -> None:
     """Until asked to stop; what is being handled then is handled to its end."""
 
-    async def handle(events: Sequence[TaskChangedV1]) -> None:
+    async def handle(events: Sequence[Event]) -> None:
         await notify(services, events, metrics)
 
     outage = Outage("notifier", stop, metrics)

@@ -28,7 +28,7 @@ async def relay_once(services: Services, lead: OutboxLead) -> int:
     await lead.remove([one.seq for one in pending])
     for fact in facts if log.isEnabledFor(logging.DEBUG) else ():
         with in_trace(fact.traceparent):
-            log.debug("published", extra={"event_id": fact.event_id, "kind": fact.kind.value})
+            log.debug("published", extra={"event_id": fact.event_id, "type": fact.type})
     return len(pending)
 
 

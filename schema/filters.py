@@ -77,6 +77,7 @@ def matches(event: TaskChangedV1, wanted: TaskFilter) -> bool:
     return (
         (wanted.states is None or event.state in wanted.states)
         and (wanted.queues is None or event.queue in wanted.queues)
+        and (wanted.schedule is None or event.schedule_id == wanted.schedule)
         and (wanted.owner is None or event.owner == wanted.owner)
         and (wanted.due_after is None or event.scheduled_at >= wanted.due_after)
         and (wanted.due_before is None or event.scheduled_at < wanted.due_before)

@@ -46,6 +46,8 @@ class TaskChangedV1:
     error_type: str | None
     error_message: str | None
     traceparent: str
+    schedule_id: UUID | None = None
+    """Of the schedule that made it. Facts written before there were schedules do not say."""
 
     @property
     def event_id(self) -> str:
@@ -71,6 +73,7 @@ class TaskChangedV1:
             "error_type": self.error_type,
             "error_message": self.error_message,
             "traceparent": self.traceparent,
+            "schedule_id": None if self.schedule_id is None else str(self.schedule_id),
         }
 
     @classmethod
@@ -94,4 +97,5 @@ class TaskChangedV1:
             error_type=wire["error_type"],
             error_message=wire["error_message"],
             traceparent=wire["traceparent"],
+            schedule_id=UUID(schedule) if (schedule := wire.get("schedule_id")) else None,
         )

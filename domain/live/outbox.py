@@ -7,13 +7,13 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from domain.contracts.tasks import TaskChangedV1
+from domain.contracts.events import Event
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
     seq: int
-    event: TaskChangedV1
+    event: Event
 
 
 class OutboxLead(Protocol):

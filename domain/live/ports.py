@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
+from domain.contracts.events import Event
 from domain.contracts.tasks import TaskChangedV1
 
 
@@ -47,11 +48,11 @@ class Signals(Protocol):
         ...
 
 
-Handle = Callable[[Sequence[TaskChangedV1]], Awaitable[None]]
+Handle = Callable[[Sequence[Event]], Awaitable[None]]
 
 
 class Events(Protocol):
-    async def publish(self, events: Sequence[TaskChangedV1]) -> None:
+    async def publish(self, events: Sequence[Event]) -> None:
         """In the order given. Returns once every one is safe with the broker.
 
         Raises Unavailable when that is not known; then any of them may have been published.
@@ -68,7 +69,7 @@ class Events(Protocol):
         ...
 
     def listen(
-        self, hear: Callable[[TaskChangedV1], None], miss: Callable[[], None]
+        self, hear: Callable[[Event], None], miss: Callable[[], None]
     ) -> AbstractAsyncContextManager[None]:
         """Hear every event published by any process from now on. Live only: best effort.
 

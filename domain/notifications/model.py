@@ -8,6 +8,8 @@ from enum import StrEnum
 from uuid import UUID
 
 from domain.actions.model import ActionKind
+from domain.contracts.events import Event
+from domain.contracts.schedules import ScheduleMisfiredV1
 from domain.contracts.tasks import TaskChangedV1, TaskEventKind
 
 
@@ -65,7 +67,11 @@ def kind_for(event: TaskChangedV1) -> NotificationKind | None:
             return None
 
 
-def draft_for(event: TaskChangedV1, id: UUID) -> Draft | None:
+def draft_for(event: Event, id: UUID) -> Draft | None:
+    return _of_a_schedule(event, id) if isinstance(event, ScheduleMisfiredV1) else _of_a_task(event, id)
+
+
+def _of_a_task(event: TaskChangedV1, id: UUID) -> Draft | None:
     kind = kind_for(event)
     if kind is None:
         return None
@@ -80,3 +86,22 @@ def draft_for(event: TaskChangedV1, id: UUID) -> Draft | None:
         task_id=event.task_id,
         traceparent=event.traceparent,
     )
+
+
+def _of_a_schedule(event: ScheduleMisfiredV1, id: UUID) -> Draft:
+    return Draft(
+        id=id,
+        event_id=event.event_id,
+        tenant=event.tenant,
+        kind=NotificationKind.SCHEDULE_MISFIRED,
+        title=event.name,
+        body=_dropped(event),
+        owner=event.owner,
+        task_id=None,
+        traceparent=event.traceparent,
+    )
+
+
+def _dropped(event: ScheduleMisfiredV1) -> str:
+    number = f"{event.dropped}" if event.exact else f"At least {event.dropped}"
+    return f"{number} fire time was dropped." if event.dropped == 1 else f"{number} fire times were dropped."

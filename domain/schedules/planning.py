@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from itertools import takewhile
 
+from domain.schedules.misfire import NextAfter
 from domain.schedules.model import Schedule
 from domain.schedules.ports import Recurrences
 
@@ -17,7 +17,7 @@ def planned(schedule: Schedule, recurrences: Recurrences) -> Schedule:
     return replace(schedule, next_fire_time=found, zone_version=recurrences.zone_database_version())
 
 
-def next_after(schedule: Schedule, recurrences: Recurrences) -> Callable[[datetime], datetime | None]:
+def next_after(schedule: Schedule, recurrences: Recurrences) -> NextAfter:
     """The first fire time of the schedule later than an instant, up to its end."""
     recurrence, zone, anchor, end = schedule.recurrence, schedule.zone, schedule.anchor, schedule.ends_at
 

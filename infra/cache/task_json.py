@@ -12,7 +12,7 @@ from domain.attempts.retry import Backoff, RetryPolicy
 from domain.tasks.model import Task, TaskError
 from domain.tasks.states import TaskState
 
-FORMAT = 1
+FORMAT = 2
 """To be counted up when a task gains, loses or changes a field: bytes of another format are not read."""
 
 MICROSECOND = timedelta(microseconds=1)
@@ -58,6 +58,9 @@ def encode(task: Task) -> bytes:
         "result": task.result,
         "error": [task.error.type, task.error.message, task.error.attempt] if task.error else None,
         "traceparent": task.traceparent,
+        "schedule_id": str(task.schedule_id) if task.schedule_id else None,
+        "schedule_revision": task.schedule_revision,
+        "fire_time": _instant(task.fire_time),
         "fingerprint": task.fingerprint.hex(),
     }
     return json.dumps(fields, separators=(",", ":")).encode()
@@ -110,6 +113,9 @@ def _task(fields: dict[str, Any]) -> Task:
         result=fields["result"],
         error=_read_error(fields["error"]),
         traceparent=fields["traceparent"],
+        schedule_id=UUID(fields["schedule_id"]) if fields["schedule_id"] else None,
+        schedule_revision=fields["schedule_revision"],
+        fire_time=_read_optional_instant(fields["fire_time"]),
         fingerprint=bytes.fromhex(fields["fingerprint"]),
     )
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.contracts.tasks import TaskChangedV1
+from domain.contracts.events import Event
 from domain.errors import Unavailable
 from domain.live.ports import Handle
 from infra.live.event_metrics import EventMetrics
@@ -28,7 +28,7 @@ class Consumer:
     handle: Handle
     metrics: EventMetrics
 
-    async def deliver(self, events: Sequence[TaskChangedV1]) -> list[int]:
+    async def deliver(self, events: Sequence[Event]) -> list[int]:
         """Hand them over; the places of those that cannot be handled. Waits for what is Unavailable."""
         failure = await self._fails(events)
         if failure is None:
@@ -45,7 +45,7 @@ class Consumer:
         self.metrics.dead_lettered.labels(self.name).inc()
         log.error("an event is set aside", extra={"consumer": self.name, "event_id": event})
 
-    async def _one_by_one(self, events: Sequence[TaskChangedV1]) -> list[int]:
+    async def _one_by_one(self, events: Sequence[Event]) -> list[int]:
         failed = []
         for place, event in enumerate(events):
             failure = await self._fails([event])
@@ -53,7 +53,7 @@ class Consumer:
                 failed.append(self._told(place, event, failure))
         return failed
 
-    async def _fails(self, events: Sequence[TaskChangedV1]) -> Exception | None:
+    async def _fails(self, events: Sequence[Event]) -> Exception | None:
         pause = FIRST_PAUSE
         while True:
             try:
@@ -67,7 +67,7 @@ class Consumer:
             else:
                 return None
 
-    def _told(self, place: int, event: TaskChangedV1, failure: Exception) -> int:
+    def _told(self, place: int, event: Event, failure: Exception) -> int:
         self.metrics.failed.labels(self.name).inc()
         log.warning(
             "an event cannot be handled",

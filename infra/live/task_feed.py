@@ -9,6 +9,7 @@ from uuid import UUID
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from domain.contracts.events import Event
 from domain.contracts.tasks import TaskChangedV1
 from infra.live.mailbox import Mailbox
 
@@ -29,6 +30,11 @@ class LiveTaskFeed:
             "Watchers ended because they fell behind, or because events were missed.",
             registry=registry,
         )
+
+    def hear(self, event: Event) -> None:
+        """Of all events, those of tasks."""
+        if isinstance(event, TaskChangedV1):
+            self.publish(event)
 
     def publish(self, event: TaskChangedV1) -> None:
         """Events that are not newer than one heard of the same task are dropped."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from domain.contracts.tasks import TaskChangedV1
+from domain.contracts.events import Event
 from domain.errors import Unavailable
 from domain.live.ports import Handle
 from infra.background import Background
@@ -41,7 +41,7 @@ class _Receipt:
 
 @dataclass(slots=True)
 class _Letter:
-    event: TaskChangedV1
+    event: Event
     receipt: _Receipt
     deliveries: int = 0
 
@@ -52,9 +52,9 @@ class _Line:
 
     letters: asyncio.Queue[_Letter] = field(default_factory=asyncio.Queue)
     consumers: int = 0
-    dead: deque[TaskChangedV1] = field(default_factory=lambda: deque(maxlen=MAX_DEAD_LETTERS))
+    dead: deque[Event] = field(default_factory=lambda: deque(maxlen=MAX_DEAD_LETTERS))
 
-    def add(self, events: Sequence[TaskChangedV1]) -> _Receipt:
+    def add(self, events: Sequence[Event]) -> _Receipt:
         receipt = _Receipt(len(events))
         for event in events:
             self.letters.put_nowait(_Letter(event, receipt))
@@ -73,9 +73,9 @@ class MemoryEvents:
         self._tasks = tasks
         self._metrics = metrics
         self._lines = {name: _Line() for name in DURABLE_CONSUMERS}
-        self._listeners: list[Callable[[TaskChangedV1], None]] = []
+        self._listeners: list[Callable[[Event], None]] = []
 
-    async def publish(self, events: Sequence[TaskChangedV1]) -> None:
+    async def publish(self, events: Sequence[Event]) -> None:
         if not events:
             return
         if not all(line.consumers for line in self._lines.values()):
@@ -103,9 +103,7 @@ class MemoryEvents:
                 line.abandon()
 
     @asynccontextmanager
-    async def listen(
-        self, hear: Callable[[TaskChangedV1], None], miss: Callable[[], None]
-    ) -> AsyncIterator[None]:
+    async def listen(self, hear: Callable[[Event], None], miss: Callable[[], None]) -> AsyncIterator[None]:
         """Nothing is lost on the way: `miss` is never called."""
         self._listeners.append(hear)
         try:
@@ -113,7 +111,7 @@ class MemoryEvents:
         finally:
             self._listeners.remove(hear)
 
-    def dead_letters(self, name: str) -> list[TaskChangedV1]:
+    def dead_letters(self, name: str) -> list[Event]:
         return list(self._lines[name].dead)
 
     async def _settle(self, line: _Line, consumer: Consumer, letters: list[_Letter]) -> None:
@@ -139,7 +137,7 @@ class MemoryEvents:
         consumer.set_aside(letter.event.event_id)
         letter.receipt.settle()
 
-    def _tell_listeners(self, event: TaskChangedV1) -> None:
+    def _tell_listeners(self, event: Event) -> None:
         for hear in self._listeners:
             try:
                 hear(event)

@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 
-from domain.contracts.tasks import TaskChangedV1
+from domain.contracts.events import event_from_wire
 from domain.errors import Unavailable
 from domain.live.outbox import Pending
 from infra.postgres.database import OUTAGES, Connection, Database, connection_settings
@@ -88,7 +88,7 @@ class PostgresOutboxLead:
         unreadable: list[int] = []
         for record in await self._fetch(OLDEST, sorted(self._owned), limit):
             try:
-                pending.append(Pending(record["seq"], TaskChangedV1.from_wire(json.loads(record["event"]))))
+                pending.append(Pending(record["seq"], event_from_wire(json.loads(record["event"]))))
             except (KeyError, TypeError, ValueError):
                 unreadable.append(record["seq"])
         if unreadable:

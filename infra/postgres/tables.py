@@ -74,6 +74,29 @@ class TaskRow(SQLModel, table=True):
             "id",
             postgresql_where=text("owner is not null"),
         ),
+        Index(
+            "tasks_fire",
+            "schedule_id",
+            "schedule_revision",
+            "fire_time",
+            unique=True,
+            postgresql_where=text("schedule_id is not null"),
+        ),
+        Index(
+            "tasks_by_schedule",
+            "tenant",
+            "schedule_id",
+            "scheduled_at",
+            "id",
+            postgresql_where=text("schedule_id is not null"),
+        ),
+        Index(
+            "tasks_unfinished_of_schedule",
+            "schedule_id",
+            postgresql_where=text(
+                "schedule_id is not null and state in ('SCHEDULED', 'QUEUED', 'RUNNING', 'RETRYING')"
+            ),
+        ),
         {"postgresql_with": {"fillfactor": "80"}},
     )
 
@@ -113,6 +136,50 @@ class TaskRow(SQLModel, table=True):
     error_attempt: int | None = None
     traceparent: str = Field(sa_type=Text)
     fingerprint: bytes = Field(sa_type=LargeBinary)
+    schedule_id: UUID | None = None
+    schedule_revision: int | None = None
+    fire_time: datetime | None = Field(default=None, sa_type=INSTANT)
+
+
+class ScheduleRow(SQLModel, table=True):
+    __tablename__ = "schedules"
+    __table_args__ = (
+        Index("schedules_by_tenant", "tenant", "id"),
+        Index("schedules_by_owner", "tenant", "owner", "id", postgresql_where=text("owner is not null")),
+        Index(
+            "schedules_due",
+            "next_fire_time",
+            "id",
+            postgresql_where=text("next_fire_time is not null and not paused"),
+        ),
+        Index("schedules_held", "held_fire_time", postgresql_where=text("held_fire_time is not null")),
+        {"postgresql_with": {"fillfactor": "80"}},
+    )
+
+    id: UUID = Field(primary_key=True)
+    tenant: str = Field(sa_type=Text)
+    name: str = Field(sa_type=Text)
+    recurrence: dict[str, Any] = Field(sa_type=JSONB)
+    zone: str = Field(sa_type=Text)
+    starts_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    ends_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    jitter: timedelta = Field(sa_type=Interval)
+    misfire_policy: str = Field(sa_type=Text)
+    catch_up_window: timedelta = Field(sa_type=Interval)
+    overlap_policy: str = Field(sa_type=Text)
+    paused: bool
+    fault: str | None = Field(default=None, sa_type=Text)
+    task: dict[str, Any] = Field(sa_type=JSONB)
+    owner: str | None = Field(default=None, sa_type=Text)
+    revision: int
+    version: int
+    anchor: datetime = Field(sa_type=INSTANT)
+    settled_until: datetime = Field(sa_type=INSTANT)
+    next_fire_time: datetime | None = Field(default=None, sa_type=INSTANT)
+    held_fire_time: datetime | None = Field(default=None, sa_type=INSTANT)
+    zone_version: str = Field(sa_type=Text)
+    created_at: datetime = Field(sa_type=INSTANT)
+    updated_at: datetime = Field(sa_type=INSTANT)
 
 
 class TaskLabelRow(SQLModel, table=True):

@@ -74,6 +74,8 @@ def conditions(tenant: str, wanted: TaskFilter, ids: Sequence[UUID] | None = Non
         found.add(f"state in ({states})" if states else "false")
     if wanted.queues is not None:
         found.add("queue = any({})", list(wanted.queues))
+    if wanted.schedule is not None:
+        found.add("schedule_id = {}", wanted.schedule)
     if wanted.owner is not None:
         found.add("owner = {}", wanted.owner)
     if wanted.due_after is not None:

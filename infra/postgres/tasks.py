@@ -27,27 +27,30 @@ from infra.postgres.task_listing import MATCHES, ORDERS, Arguments, Where, condi
 COLUMNS = """id, tenant, title, description, state, scheduled_at, action, queue, priority, key, owner, labels,
     concurrency_key, timeout, max_attempts, backoff, backoff_base, backoff_cap, attempt, uncounted_attempts,
     fence, version, created_at, updated_at, started_at, finished_at, cancel_requested_at, worker_id, result,
-    error_type, error_message, error_attempt, traceparent, fingerprint"""
+    error_type, error_message, error_attempt, traceparent, fingerprint, schedule_id, schedule_revision,
+    fire_time"""
 
 # A null instant means "now", and only the database's clock says when that is.
 ADD = """
 with given as materialized (
     select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[],
         $7::text[], $8::smallint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::interval[],
-        $14::smallint[], $15::text[], $16::interval[], $17::interval[], $18::text[], $19::bytea[], $20::text[])
+        $14::smallint[], $15::text[], $16::interval[], $17::interval[], $18::text[], $19::bytea[], $20::text[],
+        $21::uuid[], $22::int[], $23::timestamptz[])
         as n(id, tenant, title, description, scheduled_at, action, queue, priority, key, owner, labels,
             concurrency_key, timeout, max_attempts, backoff, backoff_base, backoff_cap, traceparent,
-            fingerprint, words)
+            fingerprint, words, schedule_id, schedule_revision, fire_time)
 ), added as (
     insert into tasks as t (id, tenant, title, description, scheduled_at, action, queue, priority, key, owner,
         labels, concurrency_key, timeout, max_attempts, backoff, backoff_base, backoff_cap, traceparent,
-        fingerprint, created_at, updated_at)
+        fingerprint, schedule_id, schedule_revision, fire_time, created_at, updated_at)
     select n.id, n.tenant, n.title, n.description, coalesce(n.scheduled_at, now()), n.action::jsonb, n.queue,
         n.priority, n.key, n.owner, n.labels::jsonb, n.concurrency_key, n.timeout, n.max_attempts, n.backoff,
-        n.backoff_base, n.backoff_cap, n.traceparent, n.fingerprint, now(), now()
+        n.backoff_base, n.backoff_cap, n.traceparent, n.fingerprint, n.schedule_id, n.schedule_revision,
+        n.fire_time, now(), now()
     from given as n
     order by n.key, n.id  -- two batches with the same keys wait for each other in one order
-    on conflict (tenant, key) where key is not null do nothing
+    on conflict do nothing  -- tasks_key, tasks_fire
     returning t as task
 ), labelled as (
     insert into task_labels (tenant, name, value, task_id)
@@ -209,8 +212,16 @@ class _KeyVanished(Exception):  # noqa: N818  says what happened, and undoes the
     """The task that held one of our keys was gone when we looked for it."""
 
 
+async def insert(connection: Connection, tasks: Sequence[Task]) -> list[asyncpg.Record]:
+    """With all that goes with a new task; the one place where tasks are made.
+
+    Those whose key or fire time has a task already are left out. Of the others, id, created_at, scheduled_at.
+    """
+    return await connection.fetch(ADD, *_columns(tasks))
+
+
 async def _add(connection: Connection, tasks: Sequence[Task]) -> list[Added]:
-    records = await connection.fetch(ADD, *_columns(tasks))
+    records = await insert(connection, tasks)
     stored = {record["id"]: record for record in records}
     named = await _named(connection, [task for task in tasks if task.id not in stored])
     return [
@@ -264,6 +275,9 @@ def _columns(tasks: Sequence[Task]) -> list[list[Any]]:
             task.traceparent,
             task.fingerprint,
             _words(task),
+            task.schedule_id,
+            task.schedule_revision,
+            task.fire_time,
         )
         for task in tasks
     ]
@@ -358,6 +372,9 @@ def task_from(record: asyncpg.Record) -> Task:
         result=None if record["result"] is None else json.loads(record["result"]),
         error=error,
         traceparent=record["traceparent"],
+        schedule_id=record["schedule_id"],
+        schedule_revision=record["schedule_revision"],
+        fire_time=record["fire_time"],
         fingerprint=record["fingerprint"],
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from domain.contracts.tasks import TaskChangedV1
+from domain.contracts.events import Event
 from domain.errors import Unavailable
 from infra.background import background
 from infra.live.batches import Batches
@@ -28,7 +28,7 @@ Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class _Delivered:
-    event: TaskChangedV1
+    event: Event
     failures: int
 
 

@@ -8,42 +8,44 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import groupby
 
 import aio_pika
 from aio_pika.abc import AbstractMessage
 
-from domain.contracts.tasks import TaskChangedV1
+from domain.contracts.events import Event, event_from_wire
 
 PACK = 50
 """Events in one message, at most."""
 FAILURES = "failures"
 """The header that counts how often its one event could not be handled."""
-ROUTING_KEY = TaskChangedV1.type
 
 
 class Unreadable(Exception):  # noqa: N818  says what the message is
     """Not events that this version knows."""
 
 
-def packed(events: Sequence[TaskChangedV1]) -> list[aio_pika.Message]:
-    """In the order given."""
-    return [_message(events[start : start + PACK]) for start in range(0, len(events), PACK)]
+def packed(events: Sequence[Event]) -> list[aio_pika.Message]:
+    """In the order given; those of one message are of one type, so that a consumer of an older version,
+    which cannot read one type, gets on with the others."""
+    runs = [list(run) for _, run in groupby(events, key=lambda event: event.type)]
+    return [_message(run[start : start + PACK]) for run in runs for start in range(0, len(run), PACK)]
 
 
-def failed_message(event: TaskChangedV1, failures: int) -> aio_pika.Message:
+def failed_message(event: Event, failures: int) -> aio_pika.Message:
     """The event by itself, after so many failures."""
     message = _message([event])
     message.headers[FAILURES] = failures
     return message
 
 
-def read_events(message: AbstractMessage) -> list[TaskChangedV1]:
+def read_events(message: AbstractMessage) -> list[Event]:
     """Raises Unreadable."""
     try:
         wires = json.loads(message.body)
         if not isinstance(wires, list):
             raise Unreadable
-        return [TaskChangedV1.from_wire(wire) for wire in wires]
+        return [event_from_wire(wire) for wire in wires]
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise Unreadable from error
 
@@ -53,13 +55,13 @@ def failures_of(message: AbstractMessage) -> int:
     return count if isinstance(count, int) else 0
 
 
-def _message(events: Sequence[TaskChangedV1]) -> aio_pika.Message:
+def _message(events: Sequence[Event]) -> aio_pika.Message:
     traces = {event.traceparent for event in events}
     return aio_pika.Message(
         json.dumps([event.to_wire() for event in events], separators=(",", ":")).encode(),
         content_type="application/json",
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         message_id=events[0].event_id if len(events) == 1 else None,
-        type=TaskChangedV1.type,
+        type=events[0].type,
         headers={"traceparent": traces.pop()} if len(traces) == 1 else {},
     )

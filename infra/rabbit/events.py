@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 
 from aio_pika.abc import AbstractConnection
 
-from domain.contracts.tasks import TaskChangedV1
+from domain.contracts.events import Event
 from domain.live.ports import Handle
 from infra.background import Background
 from infra.live.delivery import Consumer
 from infra.live.event_metrics import EventMetrics
 from infra.rabbit.consumer import RabbitConsumer
-from infra.rabbit.event_wire import ROUTING_KEY, packed
+from infra.rabbit.event_wire import packed
 from infra.rabbit.link import Link
 from infra.rabbit.listener import RabbitListener
 from infra.rabbit.names import Names
@@ -38,10 +38,12 @@ class RabbitEvents:
         self._names = names
         self._metrics = metrics
 
-    async def publish(self, events: Sequence[TaskChangedV1]) -> None:
+    async def publish(self, events: Sequence[Event]) -> None:
         if not events:
             return
-        await self._publish([Outgoing(self._names.events, ROUTING_KEY, message) for message in packed(events)])
+        await self._publish(
+            [Outgoing(self._names.events, message.type or "", message) for message in packed(events)]
+        )
         self._metrics.published.inc(len(events))
 
     @asynccontextmanager
@@ -52,9 +54,7 @@ class RabbitEvents:
             yield
 
     @asynccontextmanager
-    async def listen(
-        self, hear: Callable[[TaskChangedV1], None], miss: Callable[[], None]
-    ) -> AsyncIterator[None]:
+    async def listen(self, hear: Callable[[Event], None], miss: Callable[[], None]) -> AsyncIterator[None]:
         listener = RabbitListener(hear, miss, self._names, self._metrics)
         async with subscribed(self._tasks, self._consuming, "events", listener.serve):
             listener.rely()

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from domain.contracts.tasks import TaskChangedV1
+from domain.contracts.events import Event
 from domain.errors import Unavailable
 from infra.background import background
 from infra.live.batches import Batches
@@ -31,7 +31,7 @@ MAX_BYTES_WAITING = 32 * 1024 * 1024
 class RabbitListener:
     def __init__(
         self,
-        hear: Callable[[TaskChangedV1], None],
+        hear: Callable[[Event], None],
         miss: Callable[[], None],
         names: Names,
         metrics: EventMetrics,
@@ -92,7 +92,7 @@ class RabbitListener:
         for event in events:
             self._tell(event)
 
-    def _tell(self, event: TaskChangedV1) -> None:
+    def _tell(self, event: Event) -> None:
         try:
             self._hear(event)
         except Exception:  # a listener's fault is its own: the next event is heard all the same

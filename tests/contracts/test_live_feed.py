@@ -11,7 +11,6 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry
 
-from domain.contracts.tasks import TaskChangedV1
 from domain.errors import CursorExpired, Unavailable
 from domain.live.ports import Resync, Signal
 from domain.notifications.model import Draft, Notification, NotificationKind
@@ -70,11 +69,11 @@ async def test_events_published_by_another_process_reach_every_watcher_of_their_
 ) -> None:
     here, there = two
 
-    async def ignore(_: Sequence[TaskChangedV1]) -> None: ...
+    async def ignore(_: Sequence[Any]) -> None: ...
 
     async with (
         here.events.consume("notifier", ignore, 100),
-        there.events.listen(tasks.publish, tasks.miss),
+        there.events.listen(tasks.hear, tasks.miss),
         tasks.watch("acme") as one,
         tasks.watch("acme") as other,
         tasks.watch("elsewhere") as stranger,
@@ -165,7 +164,7 @@ async def test_watchers_are_ended_when_the_connection_their_events_come_by_is_lo
     async with (
         open_proxy(amqp_url) as proxy,
         open_rabbit(namespace, proxy.url) as bus,
-        bus.events.listen(tasks.publish, tasks.miss),
+        bus.events.listen(tasks.hear, tasks.miss),
         tasks.watch("acme") as stream,
     ):
         await bus.events.publish(some_events(1))

@@ -7,17 +7,17 @@ from typing import Any
 
 import aio_pika
 
-from domain.contracts.tasks import TaskChangedV1
+from domain.contracts.events import event_from_wire
 from infra.memory.bus import MemoryBus
 from tests.support.buses import Bus
 from tests.support.services import RABBIT
 
 
-async def dead_letters(bus: Bus, namespace: str, name: str) -> list[TaskChangedV1]:
+async def dead_letters(bus: Bus, namespace: str, name: str) -> list[Any]:
     if isinstance(bus, MemoryBus):
         return bus.events.dead_letters(name)
     bodies = [json.loads(message.body) for message in await dead_messages(namespace, name)]
-    return [TaskChangedV1.from_wire(wire) for body in bodies for wire in body]
+    return [event_from_wire(wire) for body in bodies for wire in body]
 
 
 async def dead_messages(namespace: str, name: str) -> list[Any]:

@@ -17,6 +17,7 @@ from domain.attempts.model import Attempt, Progress, Settled, Started
 from domain.attempts.ports import Beat
 from domain.attempts.retry import RetryPolicy
 from domain.contracts.tasks import TaskChangedV1, TaskEventKind
+from domain.schedules.ports import Fired
 from infra.bootstrap import Services
 from infra.settings import Settings
 from infra.system import SystemClock, TimeOrderedIds
@@ -33,6 +34,34 @@ NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 ids = TimeOrderedIds()
+
+
+@dataclass
+class FakeFiring:
+    """Answers what the test planned, then that nothing is due."""
+
+    faults: Faults = field(default_factory=Faults)
+    planned: list[Fired] = field(default_factory=list)
+    held: list[Fired] = field(default_factory=list)
+    moved: list[int] = field(default_factory=list)
+    due_in: list[float] = field(default_factory=list)
+    """Answers to `next_fire_in`; then there is no next."""
+
+    async def fire(self, limit: int) -> Fired:
+        self.faults.before("fire")
+        return self.planned.pop(0) if self.planned else Fired()
+
+    async def release(self, limit: int) -> Fired:
+        self.faults.before("release")
+        return self.held.pop(0) if self.held else Fired()
+
+    async def replan(self, limit: int) -> int:
+        self.faults.before("replan")
+        return self.moved.pop(0) if self.moved else 0
+
+    async def next_fire_in(self) -> timedelta | None:
+        self.faults.before("next_fire_in")
+        return timedelta(seconds=self.due_in.pop(0)) if self.due_in else None
 
 
 @dataclass
@@ -306,8 +335,8 @@ def services_of(engine: FakeEngine | None = None, settings: Settings | None = No
         "metrics": CollectorRegistry(),
         "due_tasks": engine,
         "attempts": engine,
-        "workers": engine,
         "rescue": engine,
+        "firing": FakeFiring(),
         "outbox": FakeOutbox(),
         "notifications": FakeNotifications(),
         "signals": FakeSignals(),

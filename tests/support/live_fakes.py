@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from domain.contracts.tasks import TaskChangedV1
+from domain.contracts.events import Event
 from domain.errors import Unavailable
 from domain.live.outbox import Pending
 from domain.live.ports import Handle, Signal
@@ -118,10 +118,10 @@ class FakeHandOver:
 class FakeEvents:
     def __init__(self) -> None:
         self.faults = Faults("RabbitMQ")
-        self.published: list[TaskChangedV1] = []
+        self.published: list[Event] = []
         self.handlers: dict[str, Handle] = {}
 
-    async def publish(self, events: Sequence[TaskChangedV1]) -> None:
+    async def publish(self, events: Sequence[Event]) -> None:
         self.faults.before("publish")
         self.published.extend(events)
         self.faults.after("publish")
@@ -136,9 +136,7 @@ class FakeEvents:
             del self.handlers[name]
 
     @asynccontextmanager
-    async def listen(
-        self, hear: Callable[[TaskChangedV1], None], miss: Callable[[], None]
-    ) -> AsyncIterator[None]:
+    async def listen(self, hear: Callable[[Event], None], miss: Callable[[], None]) -> AsyncIterator[None]:
         yield
 
 
@@ -151,7 +149,7 @@ class FakeOutbox:
         self.leads = 0
         self.taken_elsewhere = False
 
-    def add(self, *events: TaskChangedV1) -> None:
+    def add(self, *events: Event) -> None:
         for event in events:
             self.pending.append(Pending(len(self.pending) + 1, event))
 

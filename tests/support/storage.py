@@ -14,16 +14,20 @@ from prometheus_client import CollectorRegistry
 from domain.actions.model import Notify
 from domain.attempts.model import Started
 from domain.attempts.retry import RetryPolicy
+from domain.contracts.tasks import TaskChangedV1
 from domain.tasks.model import Task
 from infra.cache.ports import TaskVersion
 from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.database import Database, DatabaseMetrics, open_database
 from infra.postgres.due_tasks import PostgresDueTasks
+from infra.postgres.firing import PostgresFiring
 from infra.postgres.notifications import PostgresNotifications
 from infra.postgres.outbox import PostgresOutbox
 from infra.postgres.rescue import PostgresRescue
+from infra.postgres.schedules import PostgresSchedules
 from infra.postgres.tasks import PostgresTasks
 from infra.postgres.workers import PostgresWorkers
+from infra.recurrence.reading import ReadRecurrences
 from infra.system import SystemClock, TimeOrderedIds
 
 LEASE = timedelta(seconds=30)
@@ -31,6 +35,7 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 ids = TimeOrderedIds()
 clock = SystemClock()
+recurrences = ReadRecurrences()
 
 
 def a_task(**changes: Any) -> Task:
@@ -67,6 +72,8 @@ class Storage:
     rescue: PostgresRescue
     outbox: PostgresOutbox
     notifications: PostgresNotifications
+    schedules: PostgresSchedules
+    firing: PostgresFiring
     changed: list[TaskVersion]
     """What the engine's writes told of."""
 
@@ -94,7 +101,11 @@ class Storage:
         """Of one task, as the outbox holds them."""
         async with self.outbox.lead() as lead:
             await lead.acquire()
-            return [one.event.kind.value for one in await lead.oldest(10_000) if one.event.task_id == id]
+            return [
+                one.event.kind.value
+                for one in await lead.oldest(10_000)
+                if isinstance(one.event, TaskChangedV1) and one.event.task_id == id
+            ]
 
     async def execute(self, statement: str, *arguments: Any) -> None:
         """For what no repository offers: making a lease lapse, breaking a row."""
@@ -124,5 +135,7 @@ async def open_storage(url: str) -> AsyncIterator[Storage]:
             rescue=PostgresRescue(database, changed),
             outbox=PostgresOutbox(url, database, 5),
             notifications=PostgresNotifications(database),
+            schedules=PostgresSchedules(database),
+            firing=PostgresFiring(database, recurrences, ids, changed),
             changed=told,
         )
