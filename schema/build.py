@@ -17,6 +17,16 @@ from schema.notification_changes import MarkNotificationsReadPayload, mark_notif
 from schema.notifications import NotificationConnection, NotificationNode, notifications
 from schema.recurrences import RecurrencePreview, preview_recurrence
 from schema.scalars import SCALARS
+from schema.schedule_changes import (
+    DeleteSchedulePayload,
+    SchedulePayload,
+    create_schedule,
+    delete_schedule,
+    pause_schedule,
+    resume_schedule,
+    update_schedule,
+)
+from schema.schedules import ScheduleConnection, ScheduleNode, schedule, schedules
 from schema.task_changes import (
     CreateTaskPayload,
     CreateTasksPayload,
@@ -44,6 +54,10 @@ class Query:
     viewer: Viewer = strawberry.field(resolver=viewer, description="Who you are here.")
     task: TaskNode | None = strawberry.field(resolver=task, description="One task, by its id or its key.")
     tasks: TaskConnection = strawberry.field(resolver=tasks, description="Tasks, a page at a time.")
+    schedule: ScheduleNode | None = strawberry.field(resolver=schedule, description="One schedule, by its id.")
+    schedules: ScheduleConnection = strawberry.field(
+        resolver=schedules, description="Schedules in the order in which they were made, a page at a time."
+    )
     notifications: NotificationConnection = strawberry.field(
         resolver=notifications, description="The tenant's notifications (or one owner's), in their order."
     )
@@ -76,6 +90,23 @@ class Mutation:
         resolver=delete_task,
         description="Delete a task with its attempts; its notifications stay. Cancel a running one first.",
     )
+    create_schedule: SchedulePayload = strawberry.field(
+        resolver=create_schedule, description="Make a schedule; what passed before now does not fire."
+    )
+    update_schedule: SchedulePayload = strawberry.field(
+        resolver=update_schedule,
+        description="Change a schedule; tasks that were made stay as they are.",
+    )
+    pause_schedule: SchedulePayload = strawberry.field(
+        resolver=pause_schedule, description="Nothing fires once this has answered."
+    )
+    resume_schedule: SchedulePayload = strawberry.field(
+        resolver=resume_schedule,
+        description="Fire again, from now on: what passed while it was paused does not fire.",
+    )
+    delete_schedule: DeleteSchedulePayload = strawberry.field(
+        resolver=delete_schedule, description="Delete a schedule; tasks that were made stay."
+    )
     mark_notifications_read: MarkNotificationsReadPayload = strawberry.field(
         resolver=mark_notifications_read, description="Mark notifications as read."
     )
@@ -103,7 +134,7 @@ def build_schema() -> strawberry.Schema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=[TaskNode, AttemptNode, NotificationNode],
+        types=[TaskNode, AttemptNode, ScheduleNode, NotificationNode],
         config=StrawberryConfig(scalar_map=SCALARS),
     )
     _check_one_of_natively(schema)

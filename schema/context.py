@@ -14,7 +14,8 @@ from domain.clock import Clock, Ids
 from domain.live.ports import Signals, TaskFeed
 from domain.notifications.ports import NotificationFeed, Notifications
 from domain.notifications.service import NotificationService
-from domain.schedules.ports import Recurrences
+from domain.schedules.ports import Recurrences, Schedules
+from domain.schedules.service import ScheduleService
 from domain.tasks.ports import Tasks
 from domain.tasks.service import TaskService
 from domain.tenancy.model import Caller, Role
@@ -33,6 +34,8 @@ class Services(Protocol):
     def tasks(self) -> Tasks: ...
     @property
     def attempts(self) -> Attempts: ...
+    @property
+    def schedules(self) -> Schedules: ...
     @property
     def notifications(self) -> Notifications: ...
     @property
@@ -55,6 +58,7 @@ class Context:
     traceparent: str
     loaders: Loaders
     tasks: TaskService
+    schedules: ScheduleService
     notifications: NotificationService
     task_feed: TaskFeed
     handlers: Handlers
@@ -90,6 +94,15 @@ class Contexts:
             ids=services.ids,
             poll_interval=poll_interval,
         )
+        self._schedules = ScheduleService(
+            schedules=services.schedules,
+            recurrences=services.recurrences,
+            handlers=services.handlers,
+            webhooks=services.webhooks,
+            signals=services.signals,
+            clock=services.clock,
+            ids=services.ids,
+        )
         self._notifications = NotificationService(services.notifications, services.notification_feed)
 
     def new(self, caller: Caller, traceparent: str) -> Context:
@@ -97,8 +110,11 @@ class Contexts:
         return Context(
             caller=caller,
             traceparent=traceparent,
-            loaders=Loaders(caller, services.tasks, services.attempts, services.notifications),
+            loaders=Loaders(
+                caller, services.tasks, services.attempts, services.schedules, services.notifications
+            ),
             tasks=self._tasks,
+            schedules=self._schedules,
             notifications=self._notifications,
             task_feed=services.task_feed,
             handlers=services.handlers,

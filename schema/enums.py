@@ -13,6 +13,8 @@ from domain.attempts.model import AttemptState
 from domain.attempts.retry import Backoff
 from domain.contracts.tasks import TaskEventKind
 from domain.notifications.model import NotificationKind
+from domain.schedules.misfire import MisfirePolicy
+from domain.schedules.overlap import OverlapPolicy
 from domain.tasks.listing import TaskOrder
 from domain.tasks.states import TaskState
 from domain.tenancy.model import Role
@@ -21,7 +23,9 @@ __all__ = [
     "ActionKind",
     "AttemptState",
     "Backoff",
+    "MisfirePolicy",
     "NotificationKind",
+    "OverlapPolicy",
     "Role",
     "TaskEventKind",
     "TaskOrder",
@@ -93,6 +97,26 @@ _describe(
     name="BackoffKind",
 )
 _describe(
+    MisfirePolicy,
+    "What becomes of fire times that passed while nothing ran.",
+    {
+        MisfirePolicy.SKIP: "They are dropped.",
+        MisfirePolicy.FIRE_ONCE: "The latest of them fires; the others are dropped.",
+        MisfirePolicy.FIRE_ALL: "All of them fire, the hundred latest at most.",
+    },
+)
+_describe(
+    OverlapPolicy,
+    "What a fire time does while the schedule's previous task has not ended.",
+    {
+        OverlapPolicy.ALLOW: "It makes its task all the same.",
+        OverlapPolicy.SKIP: "It makes no task.",
+        OverlapPolicy.BUFFER_ONE: "It makes its task when the other has ended; "
+        "while one waits so, others make none.",
+        OverlapPolicy.CANCEL_RUNNING: "It has the other cancelled, and makes its task at once.",
+    },
+)
+_describe(
     NotificationKind,
     "What a notification tells.",
     {
@@ -125,7 +149,7 @@ _describe(
     "What a caller may do.",
     {
         Role.VIEWER: "Look, and change nothing.",
-        Role.EDITOR: "Make and change tasks.",
+        Role.EDITOR: "Make and change tasks and schedules.",
         Role.ADMIN: "Everything.",
     },
 )

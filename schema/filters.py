@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 import strawberry
 
@@ -13,6 +14,7 @@ from domain.tasks.listing import TaskFilter
 from domain.work.validation import MAX_LABEL_NAME, MAX_LABEL_VALUE, MAX_LABELS, MAX_NAME, line_fault
 from schema.absent import given
 from schema.enums import TaskState
+from schema.ids import read_schedule_id
 from schema.labels import LabelInput
 from schema.refusals import invalid
 
@@ -28,6 +30,9 @@ class TaskFilterInput:
         default=strawberry.UNSET, description="In one of these states."
     )
     queues: list[str] | None = strawberry.field(default=strawberry.UNSET, description="In one of these queues.")
+    schedule_id: strawberry.ID | None = strawberry.field(
+        default=strawberry.UNSET, description="Made by this schedule."
+    )
     owner: str | None = strawberry.field(default=strawberry.UNSET, description="For this owner.")
     labels: list[LabelInput] | None = strawberry.field(
         default=strawberry.UNSET, description="All of them must match."
@@ -57,6 +62,7 @@ def read_filter(wanted: TaskFilterInput | None) -> TaskFilter:
     return TaskFilter(
         states=None if states is None else tuple(states),
         queues=None if queues is None else tuple(queues),
+        schedule=_schedule(given(wanted.schedule_id)),
         owner=_line("owner", given(wanted.owner), MAX_NAME),
         labels=tuple((label.name, label.value) for label in labels),
         due_after=_instant("dueAfter", given(wanted.due_after)),
@@ -100,6 +106,15 @@ def _words(text: str) -> list[str]:
 def _bound(field: str, items: Sequence[object], most: int) -> None:
     if len(items) > most:
         raise invalid(f"`{field}` may have at most {most} items.", f"filter.{field}")
+
+
+def _schedule(id: strawberry.ID | None) -> UUID | None:
+    if id is None:
+        return None
+    schedule = read_schedule_id(id)
+    if schedule is None:
+        raise invalid("`scheduleId` is no id of a schedule.", "filter.scheduleId")
+    return schedule
 
 
 def _line(field: str, text: str | None, most: int) -> str | None:

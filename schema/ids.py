@@ -26,6 +26,10 @@ def notification_id(id: UUID) -> strawberry.ID:
     return strawberry.ID(wrap(f"Notification:{id}"))
 
 
+def schedule_id(id: UUID) -> strawberry.ID:
+    return strawberry.ID(wrap(f"Schedule:{id}"))
+
+
 def event_id(task: UUID, version: int) -> strawberry.ID:
     """The same however often the event is delivered."""
     return strawberry.ID(wrap(f"TaskEvent:{task}:{version}"))
@@ -49,6 +53,13 @@ def read_attempt_id(id: strawberry.ID) -> AttemptKey | None:
 def read_notification_id(id: strawberry.ID) -> UUID | None:
     match _parts(id):
         case ["Notification", text]:
+            return read_uuid(text)
+    return None
+
+
+def read_schedule_id(id: strawberry.ID) -> UUID | None:
+    match _parts(id):
+        case ["Schedule", text]:
             return read_uuid(text)
     return None
 

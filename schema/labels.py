@@ -15,3 +15,7 @@ class Label:
 class LabelInput:
     name: str = strawberry.field(description="Up to 64 characters, unique within the task.")
     value: str = strawberry.field(description="Up to 256 characters; may be empty.")
+
+
+def read_labels(labels: list[LabelInput] | None) -> tuple[tuple[str, str], ...]:
+    return tuple((label.name, label.value) for label in labels or ())

@@ -13,6 +13,8 @@ from domain.attempts.model import Attempt, Progress
 from domain.attempts.ports import Attempts
 from domain.notifications.model import Notification
 from domain.notifications.ports import Notifications
+from domain.schedules.model import Schedule
+from domain.schedules.ports import Schedules
 from domain.tasks.model import Task
 from domain.tasks.ports import Tasks
 from domain.tenancy.model import Caller
@@ -27,10 +29,18 @@ V = TypeVar("V")
 class Loaders:
     """For one operation, or one event of a subscription. What is another owner's is not found."""
 
-    def __init__(self, caller: Caller, tasks: Tasks, attempts: Attempts, notifications: Notifications) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        tasks: Tasks,
+        attempts: Attempts,
+        schedules: Schedules,
+        notifications: Notifications,
+    ) -> None:
         self._caller = caller
         self._tasks = tasks
         self._attempts = attempts
+        self._schedules = schedules
         self._notifications = notifications
         self._open: dict[Hashable, DataLoader[Any, Any]] = {}
 
@@ -52,6 +62,13 @@ class Loaders:
         if await self.task(key[0]) is None:
             return None
         return await self._load("attempt", find, key)
+
+    async def schedule(self, id: UUID) -> Schedule | None:
+        async def find(ids: list[UUID]) -> list[Schedule | None]:
+            return await self._schedules.find(self._caller.tenant, ids)
+
+        schedule = await self._load("schedule", find, id)
+        return schedule if schedule is not None and self._caller.may_see(schedule.owner) else None
 
     async def notification(self, id: UUID) -> Notification | None:
         async def find(ids: list[UUID]) -> list[Notification | None]:

@@ -10,10 +10,11 @@ import strawberry
 from domain.paging import MAX_PAGE
 from schema.attempts import AttemptNode
 from schema.context import Ask, Context
-from schema.ids import read_attempt_id, read_notification_id, read_task_id
+from schema.ids import read_attempt_id, read_notification_id, read_schedule_id, read_task_id
 from schema.node import Node
 from schema.notifications import NotificationNode
 from schema.refusals import invalid
+from schema.schedules import ScheduleNode
 from schema.tasks import TaskNode
 
 
@@ -37,6 +38,9 @@ async def _found(context: Context, id: strawberry.ID) -> Node | None:
     if (task := read_task_id(id)) is not None:
         found = await context.loaders.task(task)
         return None if found is None else TaskNode.of(found)
+    if (schedule := read_schedule_id(id)) is not None:
+        made = await context.loaders.schedule(schedule)
+        return None if made is None else ScheduleNode.of(made)
     if (key := read_attempt_id(id)) is not None:
         attempt = await context.loaders.attempt(key)
         return None if attempt is None else AttemptNode.of(attempt)

@@ -102,6 +102,17 @@ def read_task_cursor(cursor: str, order: TaskOrder) -> TaskPlace | None:
     return None
 
 
+def schedule_cursor(id: UUID) -> str:
+    return wrap(f"schedule:{id}")
+
+
+def read_schedule_cursor(cursor: str) -> UUID | None:
+    match (unwrap(cursor) or "").split(":"):
+        case ["schedule", text]:
+            return read_uuid(text)
+    return None
+
+
 def attempt_cursor(task: UUID, number: int) -> str:
     return wrap(f"attempt:{task}:{number}")
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import strawberry
 
 from domain.errors import Invalid, Refusal
-from domain.schedules.recurrence import Cron, Every, Recurrence, RRule, anchor_of
+from domain.schedules.recurrence import Cron, Every, RRule, anchor_of
+from domain.schedules.recurrence import Recurrence as DomainRecurrence
 from schema.absent import given
 from schema.context import Ask
 from schema.paging import page_size
@@ -16,6 +17,23 @@ from schema.scalars import TimeZone
 from schema.user_errors import UserError, user_errors
 
 UNSET = strawberry.UNSET
+
+
+@strawberry.type(description="How often something fires: exactly one of these is set.")
+class Recurrence:
+    cron: str | None = strawberry.field(description="A cron expression.")
+    rrule: str | None = strawberry.field(description="An RRULE of RFC 5545.")
+    every: timedelta | None = strawberry.field(description="An interval of elapsed time.")
+
+    @staticmethod
+    def of(recurrence: DomainRecurrence) -> Recurrence:
+        match recurrence:
+            case Cron(expression):
+                return Recurrence(cron=expression, rrule=None, every=None)
+            case RRule(text):
+                return Recurrence(cron=None, rrule=text, every=None)
+            case Every(interval):
+                return Recurrence(cron=None, rrule=None, every=interval)
 
 
 @strawberry.input(one_of=True, description="How often something fires: exactly one of these.")
@@ -29,6 +47,15 @@ class RecurrenceInput:
     every: timedelta | None = strawberry.field(
         default=UNSET, description="An interval of elapsed time, at least a second."
     )
+
+    def read(self) -> DomainRecurrence:
+        if (cron := given(self.cron)) is not None:
+            return Cron(cron)
+        if (rrule := given(self.rrule)) is not None:
+            return RRule(rrule)
+        every = given(self.every)
+        assert every is not None, "exactly one of them is given"
+        return Every(every)
 
 
 @strawberry.type(description="When a recurrence would fire.")
@@ -51,7 +78,7 @@ def preview_recurrence(
     first: Annotated[int | None, strawberry.argument(description="How many, 1 to 100.")] = 10,
 ) -> RecurrencePreview:
     recurrences, now = info.context.recurrences, info.context.clock.now()
-    wanted, size = _read(recurrence), page_size(first, "first")
+    wanted, size = recurrence.read(), page_size(first, "first")
     try:
         start = _start(given(from_), now)
         recurrences.check_zone(time_zone)
@@ -62,16 +89,6 @@ def preview_recurrence(
     except Refusal as refusal:
         errors = user_errors(refusal, below=_argument_of(refusal))
         return RecurrencePreview(fire_times=[], description=None, errors=errors)
-
-
-def _read(recurrence: RecurrenceInput) -> Recurrence:
-    if (cron := given(recurrence.cron)) is not None:
-        return Cron(cron)
-    if (rrule := given(recurrence.rrule)) is not None:
-        return RRule(rrule)
-    every = given(recurrence.every)
-    assert every is not None, "exactly one of them is given"
-    return Every(every)
 
 
 def _start(asked: datetime | None, now: datetime) -> datetime:

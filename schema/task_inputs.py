@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 import strawberry
 
 from domain.actions.model import Notify
 from domain.tasks.drafts import TaskDraft, TaskEdit
 from domain.work.drafts import KEEP, REMINDER, ActionDraft, HttpDraft, Keep, RetryDraft, RunDraft
-from schema.absent import given
+from schema.absent import given, kept
 from schema.enums import Backoff
-from schema.labels import LabelInput
+from schema.labels import LabelInput, read_labels
 from schema.scalars import Json
-
-T = TypeVar("T")
 
 UNSET = strawberry.UNSET
 
@@ -132,7 +129,7 @@ class CreateTaskInput:
             priority=5 if self.priority is None else self.priority,
             key=given(self.key),
             owner=given(self.owner),
-            labels=_labels(given(self.labels)),
+            labels=read_labels(given(self.labels)),
             concurrency_key=given(self.concurrency_key),
             timeout=given(self.timeout),
             retry=RetryDraft() if retry is None else retry.draft(),
@@ -166,14 +163,14 @@ class UpdateTaskInput:
         if self.action is not UNSET:
             action = self.action.draft() if self.action else None
         return TaskEdit(
-            title=_kept(self.title),
-            description=_kept(self.description),
-            scheduled_at=_kept(self.scheduled_at),
+            title=kept(self.title),
+            description=kept(self.description),
+            scheduled_at=kept(self.scheduled_at),
             action=action,
-            queue=_kept(self.queue),
-            priority=_kept(self.priority),
-            owner=_kept(self.owner),
-            labels=KEEP if self.labels is UNSET else _labels(self.labels),
+            queue=kept(self.queue),
+            priority=kept(self.priority),
+            owner=kept(self.owner),
+            labels=KEEP if self.labels is UNSET else read_labels(self.labels),
         )
 
 
@@ -183,11 +180,3 @@ class TaskIdInput:
     version: int | None = strawberry.field(
         default=UNSET, description="Refuse with STALE_VERSION when the task is not at this version."
     )
-
-
-def _kept(value: T | None) -> T | Keep | None:
-    return KEEP if value is UNSET else value
-
-
-def _labels(labels: list[LabelInput] | None) -> tuple[tuple[str, str], ...]:
-    return tuple((label.name, label.value) for label in labels or ())

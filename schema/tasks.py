@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import strawberry
 
-from domain.actions.model import Action as DomainAction
-from domain.actions.model import Http, Run
 from domain.paging import Page
 from domain.tasks.listing import TaskFilter, TaskPlace
 from domain.tasks.model import Task
 from schema.absent import given
+from schema.actions import Action
 from schema.attempts import AttemptConnection, TaskError
 from schema.context import Ask
-from schema.enums import ActionKind, TaskOrder, TaskState
+from schema.enums import TaskOrder, TaskState
 from schema.filters import TaskFilterInput, read_filter, read_line
 from schema.ids import read_task_id, task_id
 from schema.labels import Label
@@ -38,36 +37,8 @@ from schema.paging import (
 from schema.refusals import invalid
 from schema.scalars import Json
 
-
-@strawberry.type(description="A webhook call: POST of `body` as JSON.")
-class HttpAction:
-    url: str = strawberry.field(description="Where it is sent.")
-    headers: Json | None = strawberry.field(description="Headers of the caller's own, by name.")
-    body: Json | None = strawberry.field(description="What is sent.")
-
-
-@strawberry.type(description="A call of a registered handler.")
-class RunAction:
-    handler: str = strawberry.field(description="The name of the handler.")
-    payload: Json = strawberry.field(description="Its arguments, by name.")
-
-
-@strawberry.type(description="What a task does.")
-class Action:
-    kind: ActionKind = strawberry.field(description="Which of them it is.")
-    http: HttpAction | None = strawberry.field(description="Set when it is HTTP.")
-    run: RunAction | None = strawberry.field(description="Set when it is RUN.")
-
-    @staticmethod
-    def of(action: DomainAction) -> Action:
-        http = run = None
-        match action:
-            case Http():
-                headers = Json(action.headers) if action.headers else None
-                http = HttpAction(url=action.url, headers=headers, body=Json(action.body))
-            case Run():
-                run = RunAction(handler=action.handler, payload=Json(action.payload))
-        return Action(kind=action.kind, http=http, run=run)
+if TYPE_CHECKING:
+    from schema.schedules import ScheduleNode
 
 
 @strawberry.type(description="How far a running handler says it is.")
@@ -121,7 +92,23 @@ class TaskNode(Node):
         description="Grows with every change; pass it to a mutation to refuse a lost update."
     )
     trace_id: str | None = strawberry.field(description="W3C trace id of the request that made this task.")
+    fire_time: datetime | None = strawberry.field(
+        description="What its schedule made it for; with jitter it is due later. Null when no schedule made it."
+    )
     task_id: strawberry.Private[UUID]
+    schedule_id: strawberry.Private[UUID | None]
+
+    async def _schedule(self, info: Ask) -> Annotated[ScheduleNode, strawberry.lazy("schema.schedules")] | None:
+        from schema.schedules import ScheduleNode  # noqa: PLC0415  tasks and schedules refer to each other
+
+        if self.schedule_id is None:
+            return None
+        found = await info.context.loaders.schedule(self.schedule_id)
+        return None if found is None else ScheduleNode.of(found)
+
+    schedule: Annotated[ScheduleNode, strawberry.lazy("schema.schedules")] | None = strawberry.field(
+        resolver=_schedule, description="The schedule that made it; null when none did, or it is gone."
+    )
 
     async def _attempts(
         self, info: Ask, first: First = 20, after: After = strawberry.UNSET
@@ -175,6 +162,8 @@ class TaskNode(Node):
             finished_at=task.finished_at,
             version=task.version,
             trace_id=task.trace_id,
+            fire_time=task.fire_time,
+            schedule_id=task.schedule_id,
         )
 
 
@@ -256,13 +245,29 @@ async def tasks(
     ] = TaskOrder.SCHEDULED_AT_ASC,
 ) -> TaskConnection:
     order = order_by or TaskOrder.SCHEDULED_AT_ASC
-    request = page_request(
-        partial(read_task_cursor, order=order),
+    return await list_tasks(
+        info,
+        read_filter(given(filter)),
+        order,
         first=given(first),
         after=given(after),
         last=given(last),
         before=given(before),
     )
-    wanted = read_filter(given(filter))
+
+
+async def list_tasks(
+    info: Ask,
+    wanted: TaskFilter,
+    order: TaskOrder,
+    *,
+    first: int | None,
+    after: str | None,
+    last: int | None = None,
+    before: str | None = None,
+) -> TaskConnection:
+    """A page of those the caller may see."""
+    place = partial(read_task_cursor, order=order)
+    request = page_request(place, first=first, after=after, last=last, before=before)
     page = await info.context.tasks.page(info.context.caller, wanted, order, request)
     return TaskConnection.of(page, wanted, order)

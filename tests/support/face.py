@@ -25,7 +25,7 @@ from infra.recurrence.reading import ReadRecurrences
 from schema.build import build_schema
 from schema.context import Context, Contexts
 from schema.operations import OperationRequest, Operations, Result
-from tests.support.stores import StoredAttempts, StoredNotifications, StoredTasks
+from tests.support.stores import StoredAttempts, StoredNotifications, StoredSchedules, StoredTasks
 
 Item = TypeVar("Item")
 
@@ -159,6 +159,7 @@ class Face:
     def __post_init__(self) -> None:
         self.tasks = StoredTasks(self.clock, self.calls)
         self.attempts = StoredAttempts(self.calls)
+        self.schedules = StoredSchedules(self.clock, self.calls)
         self.notifications = StoredNotifications(self.clock, self.calls)
 
     def context(self, caller: Caller = CALLER) -> Context:

@@ -112,6 +112,8 @@ class StoredTasks:
             if task.tenant == tenant
             and (wanted.owner is None or task.owner == wanted.owner)
             and (wanted.states is None or task.state in wanted.states)
+            and (wanted.queues is None or task.queue in wanted.queues)
+            and (wanted.schedule is None or task.schedule_id == wanted.schedule)
         ]
 
     def _locked(self, tenant: str, id: UUID, version: int | None, owner: str | None) -> Task:

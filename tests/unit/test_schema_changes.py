@@ -293,6 +293,11 @@ MUTATIONS = {
     "runTaskNow": '{ id: "x" }',
     "deleteTask": '{ id: "x" }',
     "markNotificationsRead": "{ ids: [] }",
+    "createSchedule": '{ name: "A", recurrence: { cron: "0 9 * * *" }, task: { title: "Hi" } }',
+    "updateSchedule": '{ id: "x", name: "B" }',
+    "pauseSchedule": '{ id: "x" }',
+    "resumeSchedule": '{ id: "x" }',
+    "deleteSchedule": '{ id: "x" }',
 }
 
 

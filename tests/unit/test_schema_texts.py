@@ -59,7 +59,7 @@ async def test_what_cannot_be_stored_is_refused(text: str, value: Any, place: st
     assert face.calls == [], "no store was asked"
     assert face.notification_feed.asked is None
     if kind == "ID":  # an id of nothing
-        assert {error["code"] for error in errors} <= {"NOT_FOUND"}
+        assert {error["code"] for error in errors} <= {"NOT_FOUND", "INVALID"}
     else:
         [error] = errors
         assert error["code"] == "INVALID"
