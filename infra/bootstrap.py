@@ -12,7 +12,7 @@ import dramatiq
 from prometheus_client import CollectorRegistry
 
 from domain.actions.ports import HandlerRunner, Handlers, Webhooks
-from domain.attempts.ports import Attempts, DueTasks, Rescue, Workers
+from domain.attempts.ports import Activity, ActivityFeed, Attempts, DueTasks, Rescue, Workers
 from domain.clock import Clock, Ids
 from domain.contracts.events import Event
 from domain.contracts.tasks import TaskChangedV1
@@ -28,11 +28,13 @@ from infra.cache.task_cache import TaskCache
 from infra.embedded_postgres.errors import CannotStart
 from infra.handlers.loading import HandlersNotLoaded, LoadedHandlers, load_handlers
 from infra.http.client import build_webhooks
+from infra.live.activity_feed import open_activity_feed
 from infra.live.notification_feed import open_notification_feed
 from infra.live.task_feed import LiveTaskFeed
 from infra.memory.broker import build_stub_broker
 from infra.memory.bus import open_memory_bus
 from infra.memory.cache import open_memory_cache
+from infra.postgres.activity import PostgresActivity
 from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.database import OUTAGES, DatabaseMetrics, open_database
 from infra.postgres.due_tasks import PostgresDueTasks
@@ -75,6 +77,7 @@ class Services:
     tasks: Tasks
     due_tasks: DueTasks
     attempts: Attempts
+    activity: Activity
     open_workers: Callable[[], AbstractAsyncContextManager[Workers]]
     """The leases of workers, over a connection of its own: they are renewed on another loop."""
     rescue: Rescue
@@ -100,6 +103,7 @@ class ApiServices(Services):
 
     task_feed: TaskFeed
     notification_feed: NotificationFeed
+    activity_feed: ActivityFeed
 
 
 @asynccontextmanager
@@ -158,6 +162,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             tasks=CachedTasks(PostgresTasks(database), cache),
             due_tasks=PostgresDueTasks(database, forgetting.changed),
             attempts=PostgresAttempts(database, forgetting.changed),
+            activity=PostgresActivity(database),
             open_workers=partial(_open_workers, url, settings, database_metrics),
             rescue=PostgresRescue(database, forgetting.changed),
             outbox=outbox,
@@ -182,13 +187,26 @@ async def open_api_services(settings: Settings) -> AsyncIterator[ApiServices]:
     async with open_services(settings) as services:
         task_feed = LiveTaskFeed(settings.live_backlog, services.metrics)
         async with (
-            services.events.listen(task_feed.hear, task_feed.miss),
             open_notification_feed(
                 services.notifications, services.signals, settings, services.metrics
             ) as notification_feed,
+            open_activity_feed(
+                services.activity, services.signals, settings, services.metrics
+            ) as activity_feed,
         ):
-            shared = {name: getattr(services, name) for name in Services.__slots__}
-            yield ApiServices(**shared, task_feed=task_feed, notification_feed=notification_feed)
+
+            def hear(event: Event) -> None:
+                task_feed.hear(event)
+                activity_feed.hear(event)
+
+            async with services.events.listen(hear, task_feed.miss):
+                shared = {name: getattr(services, name) for name in Services.__slots__}
+                yield ApiServices(
+                    **shared,
+                    task_feed=task_feed,
+                    notification_feed=notification_feed,
+                    activity_feed=activity_feed,
+                )
 
 
 async def migrate_database(settings: Settings) -> None:

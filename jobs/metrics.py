@@ -36,6 +36,13 @@ class JobMetrics:
         self.fenced = Counter(
             "carillon_fenced", "Results refused because the task was no longer this worker's", registry=registry
         )
+        self.lines = Counter("carillon_log_lines", "Log lines of handlers stored", registry=registry)
+        self.lines_dropped = Counter(
+            "carillon_log_lines_dropped",
+            "Log lines of handlers that were not stored, by reason",
+            ["reason"],
+            registry=registry,
+        )
         self.leases_lost = Counter(
             "carillon_leases_lost",
             "Times this worker stopped everything for want of a lease",

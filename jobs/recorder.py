@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -39,11 +39,16 @@ class Recorder:
         draw: Callable[[], float],
         *,
         gather: float,
+        first: Callable[[], Awaitable[None]],
         recorded: Callable[[bool], None],
     ) -> None:
-        """`recorded` hears of each write, and whether it made a task wait for another attempt."""
+        """`first` is done before each write: what attempts told is stored before their end.
+
+        `recorded` hears of each write, and whether it made a task wait for another attempt.
+        """
         self._attempts = attempts
         self._gather = gather
+        self._first = first
         self._metrics = metrics
         self._draw = draw
         self._recorded = recorded
@@ -87,8 +92,10 @@ class Recorder:
     async def record_once(self) -> int:
         """How many of the oldest results were written or refused. Returns when that is known, or of no use."""
         batch = list(self._kept.values())[:BATCH]
-        if self._worker is not None and batch:
-            await self._write(self._worker, batch)
+        worker = self._worker
+        if worker is not None and batch:
+            await self._first()
+            await self._write(worker, batch)
         self._changed.set()
         return len(batch)
 

@@ -14,9 +14,9 @@ from domain.errors import Unavailable
 from domain.live.ports import Signal
 from infra.bootstrap import Services
 from jobs.actions import run_action
+from jobs.activity import ActivityBoard
 from jobs.attempts import Ending, HandBack, LiveAttempts
 from jobs.metrics import JobMetrics
-from jobs.progress import INTERVAL, AttemptReporter, ProgressBoard
 from jobs.recorder import Recorder
 from jobs.slots import Slots
 
@@ -39,12 +39,13 @@ class Runner:
         self._settings = services.settings
         self._metrics = metrics
         self._slots = Slots(services.settings.worker_slots)
-        self._progress = ProgressBoard(services.attempts)
+        self._activity = ActivityBoard(services.activity, services.signals, metrics)
         self._recorder = Recorder(
             services.attempts,
             metrics,
             draw,
             gather=services.settings.flush_interval,
+            first=self._activity.flush,
             recorded=self._after_record,
         )
         self._live = LiveAttempts(
@@ -63,6 +64,7 @@ class Runner:
     def begin(self, worker: UUID) -> None:
         self._worker = worker
         self._recorder.begin(worker)
+        self._activity.begin(worker)
         self._slots.wake()
         self._services.signals.send(Signal.ROOM)
 
@@ -75,7 +77,7 @@ class Runner:
         """The lease is lost: everything stops at once, and nothing that was found out counts."""
         self._worker = None
         self._recorder.drop()
-        self._progress.clear()
+        self._activity.drop()
         lost = self._live.forget_all()
         self._metrics.attempts.labels("abandoned").inc(lost)
         self._slots.wake()
@@ -112,6 +114,7 @@ class Runner:
         await self._empties_within(LAST_WORD, ask=True)
         self._over = True
         deaf = self._live.give_up_all()
+        await self._activity.flush()
         await self._hand_back()
         try:
             async with asyncio.timeout(2 * self._settings.database_timeout):
@@ -124,12 +127,9 @@ class Runner:
         """Until cancelled."""
         await self._recorder.run()
 
-    async def write_progress(self) -> None:
+    async def write_activity(self) -> None:
         """Until cancelled."""
-        while True:
-            await self._progress.wait()
-            await self._progress.write_once(self._worker)
-            await asyncio.sleep(INTERVAL)
+        await self._activity.write_forever()
 
     def _startable(self, ids: Sequence[UUID]) -> list[UUID]:
         """What there is room for, without what is being started for another delivery of it."""
@@ -189,11 +189,11 @@ class Runner:
         return self._recorder.fence(task_id) if running is None else running
 
     async def _act(self, started: Started) -> Outcome:
-        reporter = AttemptReporter(self._progress, started)
+        reporter = self._activity.open(started)
         return await run_action(started, self._services.handler_runner, self._services.webhooks, reporter)
 
     def _ended(self, started: Started, ending: Ending) -> None:
-        self._progress.forget(started.task_id)
+        self._activity.close(started)
         if isinstance(ending, HandBack):
             self._back.append((started.task_id, started.fence))
         else:
@@ -260,7 +260,7 @@ async def open_runner(
     """Leave it only when it is drained: what still runs then is left to itself."""
     runner = Runner(services, metrics, draw)
     async with asyncio.TaskGroup() as group:
-        loops = [group.create_task(runner.record()), group.create_task(runner.write_progress())]
+        loops = [group.create_task(runner.record()), group.create_task(runner.write_activity())]
         yield runner
         for loop in loops:
             loop.cancel()

@@ -10,7 +10,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from schema.attempts import AttemptNode
 from schema.handlers import Handler, handlers
-from schema.live import TaskEvent, follow_notifications, task_events
+from schema.live import TaskActivity, TaskEvent, follow_notifications, task_activity, task_events
 from schema.lookup import node, nodes
 from schema.node import Node
 from schema.notification_changes import MarkNotificationsReadPayload, mark_notifications_read
@@ -126,6 +126,12 @@ RESYNC and resumes from its last cursor; a cursor older than the retention is re
         description="""\
 Every change of state of the tasks that match; the task is as it is when the event is delivered. Live only:
 after a reconnect, read the tasks again; an event may rarely come twice, with the same id.""",
+    )
+    task_activity: AsyncGenerator[TaskActivity, None] = strawberry.subscription(
+        resolver=task_activity,
+        description="""\
+Live progress, log lines and changes of one task, from now on; ends when the task ends, at once when it has
+ended already. No line is left out; of progress, the newest is told a few times a second.""",
     )
 
 

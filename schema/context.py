@@ -9,7 +9,7 @@ from typing import Protocol
 import strawberry
 
 from domain.actions.ports import Handlers, Webhooks
-from domain.attempts.ports import Attempts
+from domain.attempts.ports import Activity, ActivityFeed, Attempts
 from domain.clock import Clock, Ids
 from domain.live.ports import Signals, TaskFeed
 from domain.notifications.ports import NotificationFeed, Notifications
@@ -37,6 +37,8 @@ class Services(Protocol):
     @property
     def schedules(self) -> Schedules: ...
     @property
+    def activity(self) -> Activity: ...
+    @property
     def notifications(self) -> Notifications: ...
     @property
     def signals(self) -> Signals: ...
@@ -44,6 +46,8 @@ class Services(Protocol):
     def task_feed(self) -> TaskFeed: ...
     @property
     def notification_feed(self) -> NotificationFeed: ...
+    @property
+    def activity_feed(self) -> ActivityFeed: ...
     @property
     def handlers(self) -> Handlers: ...
     @property
@@ -61,6 +65,7 @@ class Context:
     schedules: ScheduleService
     notifications: NotificationService
     task_feed: TaskFeed
+    activity_feed: ActivityFeed
     handlers: Handlers
     recurrences: Recurrences
     clock: Clock
@@ -111,12 +116,18 @@ class Contexts:
             caller=caller,
             traceparent=traceparent,
             loaders=Loaders(
-                caller, services.tasks, services.attempts, services.schedules, services.notifications
+                caller,
+                services.tasks,
+                services.attempts,
+                services.activity,
+                services.schedules,
+                services.notifications,
             ),
             tasks=self._tasks,
             schedules=self._schedules,
             notifications=self._notifications,
             task_feed=services.task_feed,
+            activity_feed=services.activity_feed,
             handlers=services.handlers,
             recurrences=services.recurrences,
             clock=services.clock,

@@ -10,8 +10,11 @@ from uuid import UUID
 
 import strawberry
 
+from domain.attempts import activity
+from domain.attempts import model as attempts
 from domain.contracts.tasks import TaskChangedV1
 from schema.absent import given
+from schema.activity import LogLine, Progress
 from schema.context import Ask, Context
 from schema.enums import TaskEventKind, TaskState
 from schema.filters import TaskFilterInput, matches, read_filter, read_line
@@ -52,6 +55,12 @@ class TaskEvent:
             state=TaskState(event.state),
             task_id=event.task_id,
         )
+
+
+TaskActivity = Annotated[
+    Progress | LogLine | TaskEvent,
+    strawberry.union("TaskActivity", description="What a task does while it is followed."),
+]
 
 
 async def follow_notifications(
@@ -99,6 +108,28 @@ def _seq(cursor: Cursor | None) -> int | None:
     if seq is None:
         raise invalid("`after` is no cursor of a notification.", "after")
     return seq
+
+
+async def task_activity(
+    info: Ask, task_id: Annotated[strawberry.ID, strawberry.argument(description="Which one.")]
+) -> AsyncGenerator[TaskActivity, None]:
+    context = info.context
+    task = await _known(context, task_id)
+    assert task is not None, "an id was given"
+    caller = context.caller
+    async with context.activity_feed.follow(caller.tenant, task, owner=caller.owner) as items:
+        async for item in items:
+            yield _activity(item)
+
+
+def _activity(item: activity.LogLine | attempts.Progress | TaskChangedV1) -> Progress | LogLine | TaskEvent:
+    match item:
+        case activity.LogLine():
+            return LogLine.of(item)
+        case attempts.Progress():
+            return Progress.of(item)
+        case TaskChangedV1():
+            return TaskEvent.of(item)
 
 
 async def _known(context: Context, id: strawberry.ID | None) -> UUID | None:

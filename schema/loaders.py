@@ -9,8 +9,9 @@ from uuid import UUID
 
 from aiodataloader import DataLoader
 
+from domain.attempts.activity import LogLine
 from domain.attempts.model import Attempt, Progress
-from domain.attempts.ports import Attempts
+from domain.attempts.ports import Activity, Attempts
 from domain.notifications.model import Notification
 from domain.notifications.ports import Notifications
 from domain.schedules.model import Schedule
@@ -19,8 +20,11 @@ from domain.tasks.model import Task
 from domain.tasks.ports import Tasks
 from domain.tenancy.model import Caller
 from schema.ids import AttemptKey
+from schema.refusals import too_many
 
 MAX_BATCH = 1_000
+MAX_LINES = 10_000
+"""Lines of logs that are read at once."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -34,12 +38,14 @@ class Loaders:
         caller: Caller,
         tasks: Tasks,
         attempts: Attempts,
+        activity: Activity,
         schedules: Schedules,
         notifications: Notifications,
     ) -> None:
         self._caller = caller
         self._tasks = tasks
         self._attempts = attempts
+        self._activity = activity
         self._schedules = schedules
         self._notifications = notifications
         self._open: dict[Hashable, DataLoader[Any, Any]] = {}
@@ -79,9 +85,20 @@ class Loaders:
 
     async def progress(self, task: UUID) -> Progress | None:
         async def latest(tasks: list[UUID]) -> list[Progress | None]:
-            return await self._attempts.progress(self._caller.tenant, tasks)
+            return await self._activity.progress(self._caller.tenant, tasks)
 
         return await self._load("progress", latest, task)
+
+    async def log(self, task: UUID, last: int) -> list[LogLine]:
+        async def lines(tasks: list[UUID]) -> list[list[LogLine]]:
+            if len(tasks) * last > MAX_LINES:
+                raise too_many(
+                    f"That is the log of {len(tasks)} tasks; at most {MAX_LINES // last} with `last: {last}`.",
+                    "last",
+                )
+            return await self._activity.log(self._caller.tenant, tasks, last)
+
+        return await self._load(("log", last), lines, task)
 
     async def attempts(self, task: UUID, first: int, after: int) -> list[Attempt]:
         async def history(tasks: list[UUID]) -> list[list[Attempt]]:

@@ -9,11 +9,13 @@ from uuid import UUID
 
 import strawberry
 
+from domain.attempts.activity import LINES_KEPT
 from domain.paging import Page
 from domain.tasks.listing import TaskFilter, TaskPlace
 from domain.tasks.model import Task
 from schema.absent import given
 from schema.actions import Action
+from schema.activity import LogLine, Progress
 from schema.attempts import AttemptConnection, TaskError
 from schema.context import Ask
 from schema.enums import TaskOrder, TaskState
@@ -40,12 +42,8 @@ from schema.scalars import Json
 if TYPE_CHECKING:
     from schema.schedules import ScheduleNode
 
-
-@strawberry.type(description="How far a running handler says it is.")
-class Progress:
-    fraction: float = strawberry.field(description="From 0 to 1.")
-    message: str | None = strawberry.field(description="What it is at.")
-    at: datetime = strawberry.field(description="When it said so.")
+LINES_SHOWN = 100
+"""Of a log, when nothing is said."""
 
 
 @strawberry.type(name="Task", description="One unit of work, due at one instant.")
@@ -75,9 +73,7 @@ class TaskNode(Node):
 
     async def _progress(self, info: Ask) -> Progress | None:
         found = await info.context.loaders.progress(self.task_id)
-        if found is None:
-            return None
-        return Progress(fraction=found.fraction, message=found.message, at=found.at)
+        return None if found is None else Progress.of(found)
 
     progress: Progress | None = strawberry.field(
         resolver=_progress, description="0 to 1, as the running handler last reported it."
@@ -131,6 +127,21 @@ class TaskNode(Node):
 
     notifications: NotificationConnection = strawberry.field(
         resolver=_notifications, description="What people were told of it."
+    )
+
+    async def _log(
+        self,
+        info: Ask,
+        last: Annotated[int | None, strawberry.argument(description=f"From 1 to {LINES_KEPT}.")] = LINES_SHOWN,
+    ) -> list[LogLine]:
+        size = LINES_SHOWN if last is None else last
+        if not 1 <= size <= LINES_KEPT:
+            raise invalid(f"`last` is from 1 to {LINES_KEPT}.", "last")
+        return [LogLine.of(each) for each in await info.context.loaders.log(self.task_id, size)]
+
+    log: list[LogLine] = strawberry.field(
+        resolver=_log,
+        description=f"The last lines its handler wrote, oldest first; {LINES_KEPT} of them are kept.",
     )
 
     @staticmethod

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
+from domain.attempts.activity import LogLine, LogPlace, NewLine, ProgressReport, Recent
 from domain.attempts.model import Attempt, Progress, Settled, Started
+from domain.contracts.tasks import TaskChangedV1
 
 
 class DueTasks(Protocol):
@@ -52,16 +55,6 @@ class Attempts(Protocol):
         """Running attempts given up by a stopping worker: due at once, and they do not count."""
         ...
 
-    async def report_progress(
-        self, worker: UUID, reports: Sequence[tuple[UUID, int, float, str | None]]
-    ) -> None:
-        """(task, fence, fraction, message), the newest of each task."""
-        ...
-
-    async def progress(self, tenant: str, task_ids: Sequence[UUID]) -> list[Progress | None]:
-        """What the latest attempt of each task reported, in the order asked."""
-        ...
-
     async def history(
         self, tenant: str, task_ids: Sequence[UUID], first: int, after: int = 0
     ) -> list[list[Attempt]]:
@@ -70,6 +63,45 @@ class Attempts(Protocol):
 
     async def find(self, tenant: str, keys: Sequence[tuple[UUID, int]]) -> list[Attempt | None]:
         """By task and number; one answer for each, in the order asked."""
+        ...
+
+
+class Activity(Protocol):
+    """What attempts tell while they run. What is told under an old fence is not stored."""
+
+    async def write_progress(self, worker: UUID, reports: Sequence[ProgressReport]) -> None:
+        """The newest of each task, while that runs under this worker's lease."""
+        ...
+
+    async def write_log(self, lines: Sequence[NewLine]) -> int:
+        """How many were stored, each once however often it is given. Of each task the last 200 are kept."""
+        ...
+
+    async def progress(self, tenant: str, task_ids: Sequence[UUID]) -> list[Progress | None]:
+        """What the latest attempt of each task reported, in the order asked."""
+        ...
+
+    async def log(self, tenant: str, task_ids: Sequence[UUID], last: int) -> list[list[LogLine]]:
+        """The `last` lines of each task, oldest first."""
+        ...
+
+    async def recent(self, tenant: str, task_id: UUID, after: LogPlace | None) -> Recent | None:
+        """A part of what followed that place, from its beginning; None when there is no such task.
+
+        All that an ending attempt told is there when its end is. Without a place it brings no line, and says
+        where the log ends.
+        """
+        ...
+
+
+class ActivityFeed(Protocol):
+    def follow(
+        self, tenant: str, task_id: UUID, *, owner: str | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[LogLine | Progress | TaskChangedV1]]:
+        """What a task does from now on, in its order, until it ends; at once when it has ended or is gone.
+
+        With `owner`, until it is another's. The iterator raises Resync when the follower falls behind.
+        """
         ...
 
 

@@ -21,6 +21,8 @@ class Signal(StrEnum):
     """A worker has room again: for schedulers."""
     CANCEL = "cancel"
     """A running task was asked to stop: for workers."""
+    ACTIVITY = "activity"
+    """A running task, the signal's key, told how far it is or wrote a line: for API processes."""
     OUTBOX = "outbox"
     """There are events to publish: for relays."""
     NOTIFICATIONS = "notifications"

@@ -8,10 +8,9 @@ from collections import deque
 from collections.abc import Callable
 
 from domain.actions.ports import Reporter
+from domain.attempts.activity import LINE_LENGTH
 from infra.text import storable
 
-LINE = 2_000
-"""Characters of a log line, or of the message of a progress report."""
 WAITING = 256
 """Reports from threads that wait for the loop: beyond it the oldest is dropped, and the log says so."""
 
@@ -28,11 +27,11 @@ class LoopReporter:
         self._dropped = 0
 
     def progress(self, fraction: float, message: str | None) -> None:
-        line = None if message is None else storable(message, LINE)
+        line = None if message is None else storable(message, LINE_LENGTH)
         self._tell(lambda: self._reporter.progress(fraction, line))
 
     def log(self, message: str) -> None:
-        line = storable(message, LINE)
+        line = storable(message, LINE_LENGTH)
         self._tell(lambda: self._reporter.log(line))
 
     def _tell(self, report: Callable[[], None]) -> None:

@@ -16,6 +16,7 @@ class Mailbox(Generic[T]):
         self._items: deque[T] = deque()
         self._limit = limit
         self._overflowed = False
+        self._closed = False
         self._arrival = asyncio.Event()
 
     def offer(self, item: T) -> bool:
@@ -35,11 +36,21 @@ class Mailbox(Generic[T]):
         self._overflowed = True
         self._arrival.set()
 
+    def close(self) -> None:
+        """Nothing comes any more; what waits is still to be taken."""
+        self._closed = True
+        self._arrival.set()
+
     async def take(self) -> T:
-        """The next item, as soon as there is one. Raises Resync once it has overflowed."""
+        """The next item, as soon as there is one.
+
+        Raises Resync once it has overflowed, and StopAsyncIteration once it is closed and empty.
+        """
         while not self._items:
             if self._overflowed:
                 raise Resync
+            if self._closed:
+                raise StopAsyncIteration
             self._arrival.clear()
             await self._arrival.wait()
         return self._items.popleft()

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from domain.actions.model import ActionKind
-from domain.attempts.model import Attempt, AttemptState, Progress, Settled, Started
+from domain.attempts.model import Attempt, AttemptState, Settled, Started
 from infra.postgres.actions import action_from_json
 from infra.postgres.changes import Changed, versions
 from infra.postgres.database import Database
@@ -106,20 +106,6 @@ with given as materialized (
 select (task).id, (task).tenant, (task).version from back
 """
 
-REPORT_PROGRESS = """
-insert into task_progress (task_id, fence, fraction, message, at)
-select t.id, r.fence, r.fraction, r.message, now()
-from unnest($2::uuid[], $3::bigint[], $4::float8[], $5::text[]) as r(id, fence, fraction, message)
-join tasks as t on t.id = r.id and t.fence = r.fence and t.state = 'RUNNING' and t.worker_id = $1
-on conflict (task_id) do update
-set fence = excluded.fence, fraction = excluded.fraction, message = excluded.message, at = excluded.at
-"""
-PROGRESS = """
-select p.task_id, p.fraction, p.message, p.at
-from task_progress as p join tasks as t on t.id = p.task_id and t.fence = p.fence
-where t.tenant = $1 and t.id = any($2) and t.attempt > 0
-"""
-
 # A running attempt has no row yet: its task's row tells of it.
 _RUNNING = """
 select t.id as task_id, t.attempt as number, 'RUNNING'::attempt_state as state, t.scheduled_at as due_at,
@@ -167,22 +153,6 @@ class PostgresAttempts:
         async with self._database.work("hand_back") as connection:
             records = await connection.fetch(HAND_BACK, worker, ids, numbers)
         await self._changed(versions(records))
-
-    async def report_progress(
-        self, worker: UUID, reports: Sequence[tuple[UUID, int, float, str | None]]
-    ) -> None:
-        columns = [list(column) for column in zip(*reports, strict=True)]
-        async with self._database.work("report_progress") as connection:
-            await connection.execute(REPORT_PROGRESS, worker, *columns)
-
-    async def progress(self, tenant: str, task_ids: Sequence[UUID]) -> list[Progress | None]:
-        async with self._database.work("progress") as connection:
-            records = await connection.fetch(PROGRESS, tenant, list(task_ids))
-        found = {
-            record["task_id"]: Progress(fraction=record["fraction"], message=record["message"], at=record["at"])
-            for record in records
-        }
-        return [found.get(id) for id in task_ids]
 
     async def history(
         self, tenant: str, task_ids: Sequence[UUID], first: int, after: int = 0

@@ -216,6 +216,19 @@ class TaskProgressRow(SQLModel, table=True):
     at: datetime = Field(sa_type=INSTANT)
 
 
+class TaskLogRow(SQLModel, table=True):
+    """A line that an attempt wrote; its place in the task's log is its worker's to say."""
+
+    __tablename__ = "task_log"
+
+    task_id: UUID = Field(primary_key=True, foreign_key="tasks.id", ondelete="CASCADE")
+    fence: int = Field(sa_type=BigInteger, primary_key=True)
+    number: int = Field(primary_key=True)
+    attempt: int
+    at: datetime = Field(sa_type=INSTANT)
+    message: str = Field(sa_type=Text)
+
+
 class AttemptRow(SQLModel, table=True):
     """An attempt that ended. One that runs is told by its task's row alone."""
 

@@ -13,7 +13,7 @@ from domain.attempts.retry import Backoff, RetryPolicy
 from domain.contracts.tasks import TaskEventKind
 from domain.tasks.model import Task
 from domain.tasks.states import TaskState
-from tests.support.storage import LEASE, Storage, a_task, clock, due_in, ids
+from tests.support.storage import LEASE, Storage, a_task, clock, due_in
 
 pytestmark = pytest.mark.postgres
 
@@ -308,24 +308,6 @@ async def test_a_worker_that_still_runs_something_does_not_vanish(storage: Stora
     await storage.started(worker, a_task())
     await storage.workers.leave(worker)
     assert (await storage.workers.beat(worker, LEASE)).alive
-
-
-async def test_progress_is_that_of_the_latest_attempt(storage: Storage) -> None:
-    worker = await storage.a_worker()
-    (started,) = await storage.started(worker, a_task(retry=AT_ONCE))
-    id, fence = started.task_id, started.fence
-    await storage.attempts.report_progress(worker, [(id, fence, 0.5, "half"), (ids.next(), 1, 0.1, None)])
-    (progress,) = await storage.attempts.progress("acme", [id])
-    assert progress is not None
-    assert (progress.fraction, progress.message) == (0.5, "half")
-    await storage.attempts.report_progress(worker, [(id, fence - 1, 0.9, "stale")])
-    (progress,) = await storage.attempts.progress("acme", [id])
-    assert progress is not None
-    assert progress.message == "half"
-    await storage.attempts.finish(worker, [settle(started, FAILED, 0)])
-    await storage.due_tasks.claim(1)
-    await storage.attempts.start(worker, [id])
-    assert await storage.attempts.progress("acme", [id]) == [None]
 
 
 async def test_a_running_attempt_is_part_of_the_history(storage: Storage) -> None:

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from domain.actions.model import Action, Call, Http, Notify, Outcome, Run, Succeeded
 from domain.actions.ports import Reporter
+from domain.attempts.activity import LogLine, LogPlace, NewLine, ProgressReport, Recent
 from domain.attempts.model import Attempt, Progress, Settled, Started
 from domain.attempts.ports import Beat
 from domain.attempts.retry import RetryPolicy
@@ -78,11 +79,12 @@ class Row:
     outcomes: list[tuple[int, str]] = field(default_factory=list)
     """(fence, state of the task) of every recorded attempt."""
     progress: list[tuple[float, str | None]] = field(default_factory=list)
+    log: list[NewLine] = field(default_factory=list)
     result: Any = None
 
 
 class FakeEngine:
-    """Implements DueTasks, Attempts, Workers and Rescue on one dict, by a clock that only the test moves."""
+    """DueTasks, Attempts, Activity, Workers and Rescue on one dict, by a clock that only the test moves."""
 
     def __init__(self, slots: int | None = None) -> None:
         self.faults = Faults()
@@ -192,15 +194,28 @@ class FakeEngine:
                 row.state, row.worker = "SCHEDULED", None
                 row.attempt -= 1
 
-    async def report_progress(
-        self, worker: UUID, reports: Sequence[tuple[UUID, int, float, str | None]]
-    ) -> None:
-        self.faults.before("report_progress")
-        for id, fence, fraction, message in reports:
-            if self.rows[id].fence == fence and self.rows[id].worker == worker:
-                self.rows[id].progress.append((fraction, message))
+    async def write_progress(self, worker: UUID, reports: Sequence[ProgressReport]) -> None:
+        self.faults.before("write_progress")
+        for each in reports:
+            row = self.rows[each.task_id]
+            if row.fence == each.fence and row.worker == worker:
+                row.progress.append((each.fraction, each.message))
+
+    async def write_log(self, lines: Sequence[NewLine]) -> int:
+        self.faults.before("write_log")
+        written = [each for each in lines if self.rows[each.task_id].fence == each.place.fence]
+        for each in written:
+            self.rows[each.task_id].log.append(each)
+        self.faults.after("write_log")
+        return len(written)
 
     async def progress(self, tenant: str, task_ids: Sequence[UUID]) -> list[Progress | None]:
+        raise NotImplementedError
+
+    async def log(self, tenant: str, task_ids: Sequence[UUID], last: int) -> list[list[LogLine]]:
+        raise NotImplementedError
+
+    async def recent(self, tenant: str, task_id: UUID, after: LogPlace | None) -> Recent | None:
         raise NotImplementedError
 
     async def history(
@@ -335,6 +350,7 @@ def services_of(engine: FakeEngine | None = None, settings: Settings | None = No
         "metrics": CollectorRegistry(),
         "due_tasks": engine,
         "attempts": engine,
+        "activity": engine,
         "rescue": engine,
         "firing": FakeFiring(),
         "outbox": FakeOutbox(),

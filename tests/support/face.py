@@ -12,7 +12,8 @@ from uuid import UUID
 
 from domain.actions.model import Call, Http, Notify, Outcome, Run
 from domain.actions.ports import HandlerInfo
-from domain.attempts.model import Attempt, AttemptState
+from domain.attempts.activity import LogLine
+from domain.attempts.model import Attempt, AttemptState, Progress
 from domain.attempts.retry import RetryPolicy
 from domain.contracts.tasks import TaskChangedV1, TaskEventKind
 from domain.errors import ForbiddenUrl, Invalid, UnknownHandler
@@ -25,7 +26,13 @@ from infra.recurrence.reading import ReadRecurrences
 from schema.build import build_schema
 from schema.context import Context, Contexts
 from schema.operations import OperationRequest, Operations, Result
-from tests.support.stores import StoredAttempts, StoredNotifications, StoredSchedules, StoredTasks
+from tests.support.stores import (
+    StoredActivity,
+    StoredAttempts,
+    StoredNotifications,
+    StoredSchedules,
+    StoredTasks,
+)
 
 Item = TypeVar("Item")
 
@@ -130,6 +137,26 @@ class NotificationStream:
         )
 
 
+@dataclass
+class ActivityStream:
+    """The same for what tasks do; `asked` is what it was asked for last."""
+
+    events: list[LogLine | Progress | TaskChangedV1 | Exception] = field(default_factory=list)
+    asked: tuple[UUID, str | None] | None = None
+    following: int = 0
+
+    @asynccontextmanager
+    async def follow(
+        self, tenant: str, task_id: UUID, *, owner: str | None = None
+    ) -> AsyncIterator[AsyncIterator[LogLine | Progress | TaskChangedV1]]:
+        self.asked = (task_id, owner)
+        self.following += 1
+        try:
+            yield _given(self.events)
+        finally:
+            self.following -= 1
+
+
 async def _given(items: Sequence[Item | Exception]) -> AsyncGenerator[Item, None]:
     for item in items:
         if isinstance(item, Exception):
@@ -153,12 +180,14 @@ class Face:
     webhooks: ExampleAlone = field(default_factory=ExampleAlone)
     task_feed: TaskStream = field(default_factory=TaskStream)
     notification_feed: NotificationStream = field(default_factory=NotificationStream)
+    activity_feed: ActivityStream = field(default_factory=ActivityStream)
     recurrences: ReadRecurrences = field(default_factory=ReadRecurrences)
     calls: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.tasks = StoredTasks(self.clock, self.calls)
         self.attempts = StoredAttempts(self.calls)
+        self.activity = StoredActivity(self.calls)
         self.schedules = StoredSchedules(self.clock, self.calls)
         self.notifications = StoredNotifications(self.clock, self.calls)
 

@@ -17,6 +17,7 @@ from domain.attempts.retry import RetryPolicy
 from domain.contracts.tasks import TaskChangedV1
 from domain.tasks.model import Task
 from infra.cache.ports import TaskVersion
+from infra.postgres.activity import PostgresActivity
 from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.database import Database, DatabaseMetrics, open_database
 from infra.postgres.due_tasks import PostgresDueTasks
@@ -68,6 +69,7 @@ class Storage:
     tasks: PostgresTasks
     due_tasks: PostgresDueTasks
     attempts: PostgresAttempts
+    activity: PostgresActivity
     workers: PostgresWorkers
     rescue: PostgresRescue
     outbox: PostgresOutbox
@@ -131,6 +133,7 @@ async def open_storage(url: str) -> AsyncIterator[Storage]:
             tasks=PostgresTasks(database),
             due_tasks=PostgresDueTasks(database, changed),
             attempts=PostgresAttempts(database, changed),
+            activity=PostgresActivity(database),
             workers=PostgresWorkers(database),
             rescue=PostgresRescue(database, changed),
             outbox=PostgresOutbox(url, database, 5),

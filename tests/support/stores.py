@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
+from domain.attempts.activity import LogLine, LogPlace, NewLine, ProgressReport, Recent
 from domain.attempts.model import Attempt, Progress, Settled, Started
 from domain.clock import Clock
 from domain.contracts.tasks import TaskEventKind
@@ -129,7 +130,6 @@ class StoredTasks:
 class StoredAttempts:
     calls: list[str] = field(default_factory=list)
     rows: list[Attempt] = field(default_factory=list)
-    latest: dict[UUID, Progress] = field(default_factory=dict)
 
     async def history(
         self, tenant: str, task_ids: Sequence[UUID], first: int, after: int = 0
@@ -145,10 +145,6 @@ class StoredAttempts:
         known = {(each.task_id, each.number): each for each in self.rows}
         return [known.get(key) for key in keys]
 
-    async def progress(self, tenant: str, task_ids: Sequence[UUID]) -> list[Progress | None]:
-        self.calls.append("progress")
-        return [self.latest.get(id) for id in task_ids]
-
     async def start(self, worker: UUID, ids: Sequence[UUID]) -> list[Started]:
         raise NotImplementedError
 
@@ -158,9 +154,28 @@ class StoredAttempts:
     async def hand_back(self, worker: UUID, fences: Sequence[tuple[UUID, int]]) -> None:
         raise NotImplementedError
 
-    async def report_progress(
-        self, worker: UUID, reports: Sequence[tuple[UUID, int, float, str | None]]
-    ) -> None:
+
+@dataclass
+class StoredActivity:
+    calls: list[str] = field(default_factory=list)
+    latest: dict[UUID, Progress] = field(default_factory=dict)
+    lines: dict[UUID, list[LogLine]] = field(default_factory=dict)
+
+    async def progress(self, tenant: str, task_ids: Sequence[UUID]) -> list[Progress | None]:
+        self.calls.append("progress")
+        return [self.latest.get(id) for id in task_ids]
+
+    async def log(self, tenant: str, task_ids: Sequence[UUID], last: int) -> list[list[LogLine]]:
+        self.calls.append("log")
+        return [self.lines.get(id, [])[-last:] for id in task_ids]
+
+    async def write_progress(self, worker: UUID, reports: Sequence[ProgressReport]) -> None:
+        raise NotImplementedError
+
+    async def write_log(self, lines: Sequence[NewLine]) -> int:
+        raise NotImplementedError
+
+    async def recent(self, tenant: str, task_id: UUID, after: LogPlace | None) -> Recent | None:
         raise NotImplementedError
 
 

@@ -40,7 +40,7 @@ async def test_a_task_is_shown_whole(face: Face) -> None:
         error=TaskError(type="ValueError", message="no", attempt=5),
         version=9,
     )
-    face.attempts.latest[task.id] = Progress(fraction=0.5, message="half", at=NOW)
+    face.activity.latest[task.id] = Progress(fraction=0.5, message="half", at=NOW)
     data = await face.ask(
         """query ($id: ID!) { task(id: $id) {
             __typename id title description state scheduledAt queue priority key owner
