@@ -183,33 +183,33 @@ class AttemptReporter:
             self._board.count_dropped("ended")
         elif not self._allowance.take(self._board.clock()):
             self._drop("rate")
-        else:
-            self.say_dropped()
-            self._put(message)
+        elif not (self.say_dropped() and self._put(message)):
+            self._drop("full")
 
-    def say_dropped(self) -> None:
-        """A line of ours in place of those that were dropped, if there are any."""
-        if self._dropped:
-            dropped, self._dropped = self._dropped, 0
-            self._put(
-                f"{dropped} lines were dropped: an attempt may write {LINES_AT_ONCE} at once "
-                f"and {LINES_PER_SECOND} a second"
-            )
+    def say_dropped(self) -> bool:
+        """A line of ours in place of those that were dropped, if any. False when there is no room for it."""
+        if self._dropped and not self._put(
+            f"{self._dropped} lines were dropped: an attempt may write {LINES_AT_ONCE} at once "
+            f"and {LINES_PER_SECOND} a second"
+        ):
+            return False
+        self._dropped = 0
+        return True
 
-    def _put(self, message: str) -> None:
+    def _put(self, message: str) -> bool:
         started = self.started
-        self._number += 1
         line = NewLine(
             task_id=started.task_id,
-            place=LogPlace(started.fence, self._number),
+            place=LogPlace(started.fence, self._number + 1),
             attempt=started.number,
             age=timedelta(0),
             message=message,
         )
         if not self._board.put_line(line):
-            self._drop("full")
-            return
+            return False
+        self._number += 1
         log.info("handler: %s", message, extra={"task": str(started.task_id)})
+        return True
 
     def _drop(self, reason: str) -> None:
         self._dropped += 1

@@ -20,8 +20,8 @@ class Mailbox(Generic[T]):
         self._arrival = asyncio.Event()
 
     def offer(self, item: T) -> bool:
-        """False when this made it overflow. One that has overflowed takes no more."""
-        if self._overflowed:
+        """False when this made it overflow. One that has overflowed, or is closed, takes no more."""
+        if self._overflowed or self._closed:
             return True
         if len(self._items) >= self._limit:
             self.overflow()
