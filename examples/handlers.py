@@ -35,7 +35,9 @@ def fail(message: str, times: Annotated[int, Field(ge=0)], context: Context) -> 
 @handler("count_to")
 async def count_to(n: Annotated[int, Field(ge=0, le=1_000_000)], delay: Seconds, context: Context) -> int:
     """Counts to n, saying how far it is; cancelled, it stops between two numbers."""
+    context.log(f"counting to {n}")
     for number in range(1, n + 1):
         await asyncio.sleep(delay)
         context.progress(number / n, f"{number} of {n}")
+    context.log("done")
     return n

@@ -11,6 +11,7 @@ from standardwebhooks import Webhook
 
 from tests.support.asking import (
     FOLLOW,
+    WATCH_ACTIVITY,
     WATCH_QUEUE,
     WATCH_TASK,
     attempts,
@@ -201,6 +202,22 @@ async def test_how_far_a_handler_is_can_be_seen_while_it_runs(client: HttpClient
     assert len(set(seen)) > 1
     assert seen == sorted(seen)
     assert (await read(client, id))["result"] == 8
+
+
+async def test_what_a_handler_tells_is_told_live_until_its_task_ends(
+    client: HttpClient, socket: GraphQLSocket
+) -> None:
+    id = await create(client, "Count", action=run("count_to", n=5, delay=0.1), scheduledAt=due(0.5))
+    async with socket.subscribe(WATCH_ACTIVITY, id=id) as stream:
+        told_ = [item["taskActivity"] async for item in stream]
+    assert [item["kind"] for item in told_ if "kind" in item] == ["QUEUED", "STARTED", "SUCCEEDED"]
+    assert [item["message"] for item in told_ if "message" in item] == ["counting to 5", "done"]
+    fractions = [item["fraction"] for item in told_ if "fraction" in item]
+    assert fractions == sorted(fractions)
+    assert (len(fractions) > 1, fractions[-1]) == (True, 1)
+    assert "kind" in told_[-1]
+    log = (await client.execute("query($id: ID!) { task(id: $id) { log { message attempt } } }", id=id))["task"]
+    assert log == {"log": [{"message": message, "attempt": 1} for message in ("counting to 5", "done")]}
 
 
 async def test_a_running_task_is_cancelled_at_once(client: HttpClient, socket: GraphQLSocket) -> None:

@@ -30,6 +30,8 @@ RENAME = """mutation($id: ID!, $title: String!) {
 WATCH_TASK = "subscription($id: ID!) { taskEvents(taskId: $id) { id kind at state attempt task { id state } } }"
 WATCH_QUEUE = """subscription($queue: String!) {
   taskEvents(filter: {queues: [$queue]}) { id kind at state task { id title } } }"""
+WATCH_ACTIVITY = """subscription($id: ID!) { taskActivity(taskId: $id) {
+  ... on Progress { fraction at } ... on LogLine { message at } ... on TaskEvent { kind at } } }"""
 FOLLOW = """subscription($after: Cursor) {
   notifications(after: $after) { cursor kind title body createdAt task { id } } }"""
 LATEST = "{ notifications(last: 1) { edges { cursor } } }"

@@ -1,4 +1,4 @@
-"""Handlers that keep a ledger, to be loaded by processes under test: one that works, three that are deaf."""
+"""Handlers that keep a ledger, to be loaded by processes under test: two that work, three that are deaf."""
 
 from __future__ import annotations
 
@@ -14,6 +14,18 @@ async def work(seconds: float, context: Context) -> int:
     """Takes its time; answers with its attempt's number."""
     note(context, "started")
     await asyncio.sleep(seconds)
+    note(context, "ended")
+    return context.attempt
+
+
+@handler("tell")
+async def tell(lines: int, pause: float, context: Context) -> int:
+    """Writes a line now and then."""
+    note(context, "started")
+    for number in range(1, lines + 1):
+        context.log(f"{context.attempt}: {number}")
+        context.progress(number / lines)
+        await asyncio.sleep(pause)
     note(context, "ended")
     return context.attempt
 

@@ -10,6 +10,8 @@ from uuid import UUID
 
 import pytest
 
+from domain.attempts.activity import LogLine, LogPlace
+from domain.attempts.model import Progress
 from domain.contracts.tasks import TaskChangedV1, TaskEventKind
 from domain.errors import Unavailable
 from domain.live.ports import Resync
@@ -25,6 +27,9 @@ from tests.support.face import NOW, TENANT, Face, event_of, operations, told
 ALICE = Caller(tenant=TENANT, role=Role.VIEWER, owner="alice")
 EVENTS = """subscription ($filter: TaskFilter, $taskId: ID) { taskEvents(filter: $filter, taskId: $taskId) {
     id kind at attempt state task { state version } } }"""
+ACTIVITY = """subscription ($taskId: ID!) { taskActivity(taskId: $taskId) { __typename
+    ... on Progress { fraction message } ... on LogLine { at attempt text: message }
+    ... on TaskEvent { id kind task { title } } } }"""
 NOTIFICATIONS = """subscription ($after: Cursor, $owner: String) {
     notifications(after: $after, owner: $owner) { id cursor title owner task { title } } }"""
 
@@ -178,6 +183,41 @@ async def test_a_bound_caller_follows_its_own_alone(face: Face) -> None:
 async def test_a_cursor_that_is_none_is_refused(face: Face, after: str) -> None:
     [body] = await face.follow(NOTIFICATIONS, after=after)
     assert body["errors"][0]["extensions"] == {"code": "INVALID", "argument": "after"}
+
+
+async def test_what_a_task_does_is_told_in_its_order(face: Face) -> None:
+    task = face.keep(attempt=1, version=4, owner="alice")
+    face.activity_feed.events = [
+        LogLine(place=LogPlace(1, 1), at=NOW, attempt=1, message="begun"),
+        Progress(fraction=0.5, message="half", at=NOW),
+        event_of(task, TaskEventKind.SUCCEEDED),
+    ]
+    bodies = await face.follow(ACTIVITY, ALICE, taskId=task_id(task.id))
+    at = "2030-01-31T08:00:00Z"
+    assert [body["data"]["taskActivity"] for body in bodies] == [
+        {"__typename": "LogLine", "at": at, "attempt": 1, "text": "begun"},
+        {"__typename": "Progress", "fraction": 0.5, "message": "half"},
+        {
+            "__typename": "TaskEvent",
+            "id": event_id(task.id, 4),
+            "kind": "SUCCEEDED",
+            "task": {"title": "Water the plants"},
+        },
+    ]
+    assert face.activity_feed.asked == (task.id, "alice")
+    assert face.activity_feed.following == 0
+
+
+async def test_only_the_activity_of_known_tasks_is_followed(face: Face) -> None:
+    theirs = face.keep(owner="bob")
+    for caller, id in (
+        (Caller(tenant=TENANT), "nonsense"),
+        (Caller(tenant="other"), task_id(theirs.id)),
+        (ALICE, task_id(theirs.id)),
+    ):
+        [body] = await face.follow(ACTIVITY, caller, taskId=id)
+        assert [error["extensions"] for error in body["errors"]] == [{"code": "NOT_FOUND"}]
+    assert face.activity_feed.asked is None
 
 
 async def test_who_falls_behind_is_told_to_read_again_and_the_stream_ends(face: Face) -> None:

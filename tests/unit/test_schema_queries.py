@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from domain.actions.model import Http, Run
+from domain.attempts.activity import LogLine, LogPlace
 from domain.attempts.model import AttemptState, Progress
 from domain.tasks.model import TaskError
 from domain.tasks.states import TaskState
@@ -159,6 +160,34 @@ async def test_deeper_levels_cost_one_read_each_too(face: Face) -> None:
             notifications { unreadCount nodes { task { id attempts { nodes { id } } } } } } } }"""
     )
     assert sorted(face.calls) == ["count", "find", "history", "of_tasks", "of_tasks", "page", "progress"]
+
+
+async def test_the_log_of_a_task_is_read_from_its_end(face: Face) -> None:
+    task = face.keep()
+    face.activity.lines[task.id] = [
+        LogLine(place=LogPlace(1, n), at=NOW, attempt=1, message=f"line {n}") for n in range(150)
+    ]
+    query = "query ($last: Int) { tasks { nodes { log(last: $last) { at attempt message } } } }"
+    [node] = (await face.ask(query, last=1))["tasks"]["nodes"]
+    assert node["log"] == [{"at": "2030-01-31T08:00:00Z", "attempt": 1, "message": "line 149"}]
+    for shown, variables in ((100, {}), (100, {"last": None}), (150, {"last": 200})):
+        query = "query ($last: Int = 100) { tasks { nodes { log(last: $last) { message } } } }"
+        [node] = (await face.ask(query, **variables))["tasks"]["nodes"]
+        assert len(node["log"]) == shown
+    for last in (0, -1, 201):
+        error = await face.error(query, last=last)
+        assert error["extensions"] == {"code": "INVALID", "argument": "last"}
+
+
+async def test_the_logs_of_a_page_are_bounded_together(face: Face) -> None:
+    for _ in range(100):
+        face.keep()
+    query = "query ($last: Int) { tasks(first: 100) { nodes { log(last: $last) { message } } } }"
+    face.calls.clear()
+    await face.ask(query, last=100)
+    assert sorted(face.calls) == ["log", "page"]
+    result = await face.run(query, last=101)
+    assert {error["extensions"]["code"] for error in result.body["errors"]} == {"TOO_MANY"}
 
 
 async def test_tasks_are_paged_both_ways(face: Face) -> None:
