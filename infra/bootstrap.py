@@ -20,6 +20,7 @@ from domain.live.outbox import Outbox
 from domain.live.ports import Events, HandOver, Signals, TaskFeed
 from domain.notifications.ports import NotificationFeed, Notifications
 from domain.schedules.ports import Firing, Recurrences, Schedules
+from domain.tasks.bulk import BulkTasks
 from domain.tasks.ports import Tasks
 from infra.cache.cached_tasks import CachedTasks
 from infra.cache.forgetting import open_forgetting
@@ -36,6 +37,7 @@ from infra.memory.bus import open_memory_bus
 from infra.memory.cache import open_memory_cache
 from infra.postgres.activity import PostgresActivity
 from infra.postgres.attempts import PostgresAttempts
+from infra.postgres.bulk import PostgresBulkTasks
 from infra.postgres.database import OUTAGES, DatabaseMetrics, open_database
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.figures import PostgresFigures
@@ -75,6 +77,7 @@ class Services:
     gauges: Callable[[], Awaitable[None]]
     """Brings the figures that are read from storage up to date."""
     tasks: Tasks
+    bulk_tasks: BulkTasks
     due_tasks: DueTasks
     attempts: Attempts
     activity: Activity
@@ -160,6 +163,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             health=health,
             gauges=StorageGauges(figures, outbox, registry).refresh,
             tasks=CachedTasks(PostgresTasks(database), cache),
+            bulk_tasks=PostgresBulkTasks(database, forgetting.changed),
             due_tasks=PostgresDueTasks(database, forgetting.changed),
             attempts=PostgresAttempts(database, forgetting.changed),
             activity=PostgresActivity(database),

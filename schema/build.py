@@ -9,6 +9,7 @@ from graphql import GraphQLInputObjectType
 from strawberry.schema.config import StrawberryConfig
 
 from schema.attempts import AttemptNode
+from schema.bulk_changes import CancelTasksPayload, ReplayTasksPayload, cancel_tasks, replay_tasks
 from schema.handlers import Handler, handlers
 from schema.live import TaskActivity, TaskEvent, follow_notifications, task_activity, task_events
 from schema.lookup import node, nodes
@@ -89,6 +90,14 @@ class Mutation:
     delete_task: DeleteTaskPayload = strawberry.field(
         resolver=delete_task,
         description="Delete a task with its attempts; its notifications stay. Cancel a running one first.",
+    )
+    replay_tasks: ReplayTasksPayload = strawberry.field(
+        resolver=replay_tasks,
+        description="Run tasks that have ended again, as `runTaskNow` does: those that FAILED, or ended in "
+        "one of the states of the filter.",
+    )
+    cancel_tasks: CancelTasksPayload = strawberry.field(
+        resolver=cancel_tasks, description="Call off tasks that have not ended, as `cancelTask` does."
     )
     create_schedule: SchedulePayload = strawberry.field(
         resolver=create_schedule, description="Make a schedule; what passed before now does not fire."

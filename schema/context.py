@@ -16,6 +16,7 @@ from domain.notifications.ports import NotificationFeed, Notifications
 from domain.notifications.service import NotificationService
 from domain.schedules.ports import Recurrences, Schedules
 from domain.schedules.service import ScheduleService
+from domain.tasks.bulk import BulkService, BulkTasks
 from domain.tasks.ports import Tasks
 from domain.tasks.service import TaskService
 from domain.tenancy.model import Caller, Role
@@ -32,6 +33,8 @@ class Services(Protocol):
     def ids(self) -> Ids: ...
     @property
     def tasks(self) -> Tasks: ...
+    @property
+    def bulk_tasks(self) -> BulkTasks: ...
     @property
     def attempts(self) -> Attempts: ...
     @property
@@ -63,6 +66,7 @@ class Context:
     loaders: Loaders
     tasks: TaskService
     schedules: ScheduleService
+    bulk: BulkService
     notifications: NotificationService
     task_feed: TaskFeed
     activity_feed: ActivityFeed
@@ -108,6 +112,7 @@ class Contexts:
             clock=services.clock,
             ids=services.ids,
         )
+        self._bulk = BulkService(services.bulk_tasks, services.signals)
         self._notifications = NotificationService(services.notifications, services.notification_feed)
 
     def new(self, caller: Caller, traceparent: str) -> Context:
@@ -125,6 +130,7 @@ class Contexts:
             ),
             tasks=self._tasks,
             schedules=self._schedules,
+            bulk=self._bulk,
             notifications=self._notifications,
             task_feed=services.task_feed,
             activity_feed=services.activity_feed,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from domain.tasks.states import TaskState
+from domain.tenancy.model import Caller
 
 COUNT_LIMIT = 10_000
 
@@ -33,6 +34,13 @@ class TaskFilter:
     due_before: datetime | None = None
     search: str | None = None
     """Words of the title and description, each by prefix."""
+
+
+def only_theirs(caller: Caller, wanted: TaskFilter) -> TaskFilter | None:
+    """What of `wanted` the caller may see; None when nothing."""
+    if caller.owner is None:
+        return wanted
+    return None if wanted.owner not in (None, caller.owner) else replace(wanted, owner=caller.owner)
 
 
 @dataclass(frozen=True, slots=True)

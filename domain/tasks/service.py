@@ -17,7 +17,7 @@ from domain.paging import Page, PageRequest
 from domain.tasks.checking import Checker
 from domain.tasks.drafts import TaskDraft, TaskEdit
 from domain.tasks.fingerprint import fingerprint
-from domain.tasks.listing import COUNT_LIMIT, TaskFilter, TaskOrder, TaskPlace
+from domain.tasks.listing import COUNT_LIMIT, TaskFilter, TaskOrder, TaskPlace, only_theirs
 from domain.tasks.model import Task
 from domain.tasks.ports import Added, Change, Tasks
 from domain.tasks.states import CLAIMABLE, TaskState
@@ -110,14 +110,14 @@ class TaskService:
     async def page(
         self, caller: Caller, wanted: TaskFilter, order: TaskOrder, request: PageRequest[TaskPlace]
     ) -> Page[Task]:
-        mine = _only_theirs(caller, wanted)
+        mine = only_theirs(caller, wanted)
         if mine is None:
             return Page(items=(), has_next=False, has_previous=False)
         return await self._tasks.page(caller.tenant, mine, order, request)
 
     async def count(self, caller: Caller, wanted: TaskFilter) -> int | None:
         """None when there are more than are counted."""
-        mine = _only_theirs(caller, wanted)
+        mine = only_theirs(caller, wanted)
         return 0 if mine is None else await self._tasks.count(caller.tenant, mine, COUNT_LIMIT)
 
     async def _add(
@@ -191,10 +191,3 @@ def _fields_named() -> Iterator[None]:
     except (NotFound, IllegalState) as refusal:
         refusal.path = ("id",)
         raise
-
-
-def _only_theirs(caller: Caller, wanted: TaskFilter) -> TaskFilter | None:
-    """What of `wanted` the caller may see; None when nothing."""
-    if caller.owner is None:
-        return wanted
-    return None if wanted.owner not in (None, caller.owner) else replace(wanted, owner=caller.owner)

@@ -148,7 +148,7 @@ class PostgresTasks:
         self, tenant: str, wanted: TaskFilter, order: TaskOrder, request: PageRequest[TaskPlace]
     ) -> Page[Task]:
         async with self._database.work("list_tasks") as connection:
-            where, arguments = await _conditions(connection, tenant, wanted)
+            where, arguments = await listing_conditions(connection, tenant, wanted)
             where, tail = page_clause(where, arguments, ORDERS[order], request)
             records = await connection.fetch(
                 f"select {COLUMNS} from tasks where {' and '.join(where)} {tail}", *arguments
@@ -157,7 +157,7 @@ class PostgresTasks:
 
     async def count(self, tenant: str, wanted: TaskFilter, limit: int) -> int | None:
         async with self._database.work("count_tasks") as connection:
-            where, arguments = await _conditions(connection, tenant, wanted)
+            where, arguments = await listing_conditions(connection, tenant, wanted)
             count: int = await connection.fetchval(
                 f"select count(*) from (select from tasks where {' and '.join(where)} limit {limit + 1}) as t",
                 *arguments,
@@ -195,7 +195,9 @@ class PostgresTasks:
             await connection.execute(DELETE, id)
 
 
-async def _conditions(connection: Connection, tenant: str, wanted: TaskFilter) -> tuple[Where, Arguments]:
+async def listing_conditions(
+    connection: Connection, tenant: str, wanted: TaskFilter
+) -> tuple[Where, Arguments]:
     """With few matches of the words and labels, their ids; with many, the conditions themselves.
 
     The planner cannot tell which it will be, and what is right for one takes seconds for the other.

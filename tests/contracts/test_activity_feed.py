@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from prometheus_client import CollectorRegistry
+from typing_extensions import override
 
 from domain.actions.model import Failed, Outcome, Succeeded
 from domain.attempts.activity import LINES_READ, LogLine, LogPlace, NewLine, ProgressReport, Recent
@@ -25,6 +26,7 @@ from infra.live.activity_tail import Item
 from infra.live.signal_metrics import SignalMetrics
 from infra.memory.signals import MemorySignals
 from infra.postgres.activity import PostgresActivity
+from infra.postgres.database import Database
 from infra.settings import Settings
 from tests.support.storage import Storage, a_task
 from tests.support.waiting import until
@@ -36,22 +38,20 @@ LONG = 600.0
 """A poll interval that no test waits for."""
 
 
-class Readings:
-    """The real readings, counted, with an outage on demand."""
+class Readings(PostgresActivity):
+    """Counted, with an outage on demand."""
 
-    def __init__(self, activity: PostgresActivity) -> None:
-        self.activity = activity
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
         self.count = 0
         self.down = False
 
+    @override
     async def recent(self, tenant: str, task_id: UUID, after: LogPlace | None) -> Recent | None:
         self.count += 1
         if self.down:
             raise Unavailable("PostgreSQL")
-        return await self.activity.recent(tenant, task_id, after)
-
-    def __getattr__(self, name: str) -> object:
-        raise AssertionError(f"a feed does not use {name}")
+        return await super().recent(tenant, task_id, after)
 
 
 @dataclass
@@ -122,12 +122,12 @@ class World:
 
 @asynccontextmanager
 async def open_world(storage: Storage, **settings: float) -> AsyncIterator[World]:
-    registry, readings = CollectorRegistry(), Readings(storage.activity)
+    registry, readings = CollectorRegistry(), Readings(storage.database)
     signals = MemorySignals(SignalMetrics(registry))
     options = Settings.model_validate({"poll_interval": LONG, **settings})
     worker = await storage.a_worker()
     (started,) = await storage.started(worker, a_task(retry=AT_ONCE, owner="ann"))
-    async with open_activity_feed(readings, signals, options, registry) as feed:  # type: ignore[arg-type]
+    async with open_activity_feed(readings, signals, options, registry) as feed:
         yield World(storage, feed, readings, signals, registry, worker, started)
 
 

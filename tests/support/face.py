@@ -29,6 +29,7 @@ from schema.operations import OperationRequest, Operations, Result
 from tests.support.stores import (
     StoredActivity,
     StoredAttempts,
+    StoredBulkTasks,
     StoredNotifications,
     StoredSchedules,
     StoredTasks,
@@ -186,6 +187,7 @@ class Face:
 
     def __post_init__(self) -> None:
         self.tasks = StoredTasks(self.clock, self.calls)
+        self.bulk_tasks = StoredBulkTasks(self.tasks)
         self.attempts = StoredAttempts(self.calls)
         self.activity = StoredActivity(self.calls)
         self.schedules = StoredSchedules(self.clock, self.calls)

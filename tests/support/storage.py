@@ -19,6 +19,7 @@ from domain.tasks.model import Task
 from infra.cache.ports import TaskVersion
 from infra.postgres.activity import PostgresActivity
 from infra.postgres.attempts import PostgresAttempts
+from infra.postgres.bulk import PostgresBulkTasks
 from infra.postgres.database import Database, DatabaseMetrics, open_database
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.firing import PostgresFiring
@@ -67,6 +68,7 @@ class Storage:
     url: str
     database: Database
     tasks: PostgresTasks
+    bulk_tasks: PostgresBulkTasks
     due_tasks: PostgresDueTasks
     attempts: PostgresAttempts
     activity: PostgresActivity
@@ -131,6 +133,7 @@ async def open_storage(url: str) -> AsyncIterator[Storage]:
             url=url,
             database=database,
             tasks=PostgresTasks(database),
+            bulk_tasks=PostgresBulkTasks(database, changed),
             due_tasks=PostgresDueTasks(database, changed),
             attempts=PostgresAttempts(database, changed),
             activity=PostgresActivity(database),

@@ -11,15 +11,17 @@ from domain.attempts.activity import LogLine, LogPlace, NewLine, ProgressReport,
 from domain.attempts.model import Attempt, Progress, Settled, Started
 from domain.clock import Clock
 from domain.contracts.tasks import TaskEventKind
-from domain.errors import Conflict, NotFound, StaleVersion
+from domain.errors import Conflict, NotFound, StaleVersion, Unavailable
 from domain.notifications.model import Draft, Notification
 from domain.paging import Page, PageRequest, page_of
 from domain.schedules.model import Schedule
 from domain.schedules.ports import Change as ScheduleChange
 from domain.schedules.ports import Make
+from domain.tasks.bulk import Batch, BulkChange
 from domain.tasks.listing import TaskFilter, TaskOrder, TaskPlace
 from domain.tasks.model import Task
 from domain.tasks.ports import Added, Change
+from domain.tasks.states import TaskState
 
 
 @dataclass
@@ -58,7 +60,7 @@ class StoredTasks:
         def place(task: Task) -> tuple[datetime, UUID]:
             return getattr(task, column), task.id
 
-        listed = sorted(self._wanted(tenant, wanted), key=place, reverse=direction == "desc")
+        listed = sorted(self.matching(tenant, wanted), key=place, reverse=direction == "desc")
         places = [place(task) for task in listed]
         start, end = 0, len(listed)
         if request.after is not None:
@@ -72,7 +74,7 @@ class StoredTasks:
 
     async def count(self, tenant: str, wanted: TaskFilter, limit: int) -> int | None:
         self.calls.append("count")
-        number = len(self._wanted(tenant, wanted))
+        number = len(self.matching(tenant, wanted))
         return number if number <= limit else None
 
     async def change(
@@ -106,7 +108,7 @@ class StoredTasks:
         named = (task for task in self.rows.values() if (task.tenant, task.key) == (tenant, key))
         return None if key is None else next(named, None)
 
-    def _wanted(self, tenant: str, wanted: TaskFilter) -> list[Task]:
+    def matching(self, tenant: str, wanted: TaskFilter) -> list[Task]:
         return [
             task
             for task in self.rows.values()
@@ -124,6 +126,38 @@ class StoredTasks:
         if version is not None and task.version != version:
             raise StaleVersion
         return task
+
+
+@dataclass
+class StoredBulkTasks:
+    """Those of `tasks`. `batches` notes what was asked for, `outage` after how many of them storage is gone."""
+
+    tasks: StoredTasks
+    batches: list[tuple[BulkChange, int]] = field(default_factory=list)
+    outage: int | None = None
+
+    async def change(self, tenant: str, change: BulkChange, wanted: TaskFilter, limit: int) -> Batch:
+        if self.outage == len(self.batches):
+            raise Unavailable("PostgreSQL")
+        picked = self._matching(tenant, change, wanted)[:limit]
+        if picked:
+            self.batches.append((change, limit))
+        now = self.tasks.clock.now()
+        for task in picked:
+            after = task.cancelled(now) if change is BulkChange.CANCEL else task.run_now(now)
+            self.tasks.rows[task.id] = replace(after, version=task.version + 1)
+        asked = sum(self.tasks.rows[task.id].state is TaskState.RUNNING for task in picked)
+        return Batch(len(picked), len(picked), asked)
+
+    async def count(self, tenant: str, change: BulkChange, wanted: TaskFilter, limit: int) -> int:
+        return len(self._matching(tenant, change, wanted)[:limit])
+
+    def _matching(self, tenant: str, change: BulkChange, wanted: TaskFilter) -> list[Task]:
+        return [
+            task
+            for task in self.tasks.matching(tenant, wanted)
+            if change is BulkChange.REPLAY or task.cancel_requested_at is None
+        ]
 
 
 @dataclass

@@ -292,6 +292,8 @@ MUTATIONS = {
     "cancelTask": '{ id: "x" }',
     "runTaskNow": '{ id: "x" }',
     "deleteTask": '{ id: "x" }',
+    "replayTasks": '{ filter: { owner: "x" } }',
+    "cancelTasks": '{ filter: { owner: "x" } }',
     "markNotificationsRead": "{ ids: [] }",
     "createSchedule": '{ name: "A", recurrence: { cron: "0 9 * * *" }, task: { title: "Hi" } }',
     "updateSchedule": '{ id: "x", name: "B" }',
