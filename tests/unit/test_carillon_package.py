@@ -349,6 +349,65 @@ def test_the_test_runner_says_how_a_handler_ended() -> None:
     assert run(ending, {"how": "progress"}).progress == [(0.0, "so far"), (0.5, "so far"), (1.0, "so far")]
 
 
+@handler("patient")
+async def patient(rounds: int, context: Context, *, stubborn: bool = False) -> int:
+    for number in range(rounds):
+        context.log(f"round {number}")
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            context.log("cleaned up")
+            if not stubborn:
+                raise
+    return rounds
+
+
+@handler("polite")
+def polite(rounds: int, context: Context) -> int:
+    for number in range(rounds):
+        context.progress(number / rounds)
+        if context.cancelled:
+            raise RuntimeError("stopped half-way")
+    return rounds
+
+
+def test_the_test_runner_cancels_an_async_handler_where_it_waits() -> None:
+    ran = run(patient, {"rounds": 9}, cancelled=True)
+    assert (ran.outcome, ran.log) == ("cancelled", ["round 0", "cleaned up"])
+    assert isinstance(ran.error, asyncio.CancelledError)
+    ran = run(patient, {"rounds": 9}, cancelled=lambda ran: "round 2" in ran.log)
+    assert (ran.outcome, ran.log) == ("cancelled", ["round 0", "round 1", "round 2", "cleaned up"])
+    ran = run(patient, {"rounds": 2, "stubborn": True}, cancelled=True)
+    assert (ran.outcome, ran.result) == ("succeeded", 2), "it ran to its end all the same"
+
+
+def test_the_test_runner_asks_a_plain_handler_to_stop() -> None:
+    ran = run(polite, {"rounds": 4}, cancelled=lambda ran: ran.progress[-1:] == [(0.5, None)])
+    assert (ran.outcome, str(ran.error), len(ran.progress)) == ("cancelled", "stopped half-way", 3)
+    assert run(polite, {"rounds": 4}).outcome == "succeeded"
+
+
+async def test_a_cancellation_of_its_own_is_a_failure_and_one_of_the_test_goes_through() -> None:
+    @handler
+    async def raises() -> None:
+        raise asyncio.CancelledError
+
+    assert (await run_async(raises, {})).outcome == "failed"
+
+    @handler
+    async def forever(context: Context) -> None:
+        context.log("waits")
+        waits.set()
+        await asyncio.Event().wait()
+
+    waits = asyncio.Event()
+    test = asyncio.create_task(run_async(forever, {}))
+    await waits.wait()
+    test.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await test
+
+
 async def test_the_test_runner_works_inside_a_loop() -> None:
     assert await run_async(patch, {"id": 1}) == Ran(result=["id"])
     with pytest.raises(TypeError, match="not marked"):
