@@ -45,12 +45,15 @@ class Context:
     def progress(self, fraction: float, message: str | None = None) -> None:
         """Say how far it is: `fraction` is 0 to 1, and what lies outside is taken as the nearer end.
 
-        The newest is stored a few times a second, and read as the task's progress.
+        The newest is stored up to twenty times a second, and read as the task's progress.
         """
         if fraction != fraction:  # noqa: PLR0124  the one number that is no number
             raise ValueError("progress takes a fraction from 0 to 1")
         self.listener.progress(float(min(max(fraction, 0), 1)), message)
 
     def log(self, message: str) -> None:
-        """Write a line to the log of the process that runs the task, with the task's id."""
+        """Write a line to the task's log, of which the last 200 are kept, and to that of its worker's process.
+
+        Up to 200 lines at once and 50 a second after that; what is beyond is dropped, and a line says how many.
+        """
         self.listener.log(message)

@@ -34,14 +34,15 @@ MOVES = {
         result = null, error_type = null, error_message = null, error_attempt = null
     """,
 }
-PICK = "select id from tasks where {where} order by scheduled_at, id limit {limit}"
+PICK = "select id, version from tasks where {where} order by scheduled_at, id limit {limit}"
 
-# Locked in the order of their ids, as every statement locks several tasks. Under its lock each is looked at
-# again: somebody may have changed it meanwhile.
+# Locked in the order of their ids, as every statement locks several tasks. What somebody changed meanwhile has
+# another version, and is picked again by the next batch if it still is to be changed.
 CHANGE = """
 with picked as materialized ({pick}),
 found as materialized (
-    select t.id from tasks as t where id in (select id from picked) and {where} order by t.id for update of t
+    select t.id from picked as p join tasks as t on t.id = p.id and t.version = p.version
+    order by t.id for update of t
 ), changed as (
     update tasks as t
     set {move}, updated_at = now(), version = t.version + 1
@@ -84,9 +85,7 @@ class PostgresBulkTasks:
     async def _change(self, tenant: str, change: BulkChange, wanted: TaskFilter, limit: int) -> Batch:
         async with self._database.work(f"{change.value.lower()}_many") as connection:
             where, arguments = await listing_conditions(connection, tenant, wanted)
-            statement = CHANGE.format(
-                pick=_pick(change, where, limit), where=" and ".join(where), move=MOVES[change]
-            )
+            statement = CHANGE.format(pick=_pick(change, where, limit), move=MOVES[change])
             records = await connection.fetch(statement, *arguments)
         changed = [record for record in records if record["id"] is not None]
         await self._changed(versions(changed))

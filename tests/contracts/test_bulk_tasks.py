@@ -133,7 +133,7 @@ async def test_a_task_that_was_changed_meanwhile_is_looked_at_again(storage: Sto
     left, moved = await storage.added(a_task(queue="mail"), a_task(queue="mail"))
     wanted = TaskFilter(queues=("mail",), states=CANCELLABLE)
     async with storage.database.transaction("test") as connection:
-        await connection.execute("update tasks set queue = 'other' where id = $1", moved)
+        await connection.execute("update tasks set queue = 'other', version = version + 1 where id = $1", moved)
         batch = asyncio.create_task(storage.bulk_tasks.change("acme", BulkChange.CANCEL, wanted, 10))
         waits = """select count(*) from pg_stat_activity
             where wait_event_type = 'Lock' and datname = current_database()"""
