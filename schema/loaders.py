@@ -36,6 +36,7 @@ class Loaders:
     def __init__(
         self,
         caller: Caller,
+        *,
         tasks: Tasks,
         attempts: Attempts,
         activity: Activity,

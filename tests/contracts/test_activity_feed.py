@@ -112,9 +112,9 @@ class World:
         async with self.storage.outbox.lead() as lead:
             await lead.acquire()
             for each in await lead.oldest(1_000):
-                if each.seq not in self.seqs and each.event.task_id == self.id:
+                if each.seq not in self.seqs:
                     self.seqs.add(each.seq)
-                    self.feed.publish(each.event)
+                    self.feed.hear(each.event)
 
     def figure(self, name: str) -> float:
         return self.registry.get_sample_value(f"carillon_activity_feed_{name}") or 0.0
