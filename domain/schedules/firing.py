@@ -39,10 +39,12 @@ class Decision:
 
 
 def decide(schedule: Schedule, recurrences: Recurrences, now: datetime, *, unfinished: bool) -> Decision:
-    """Settles every fire time up to `now`, and releases the one that is held when nothing is `unfinished`.
+    """Settles every fire time up to `now`, and releases the one that is held when nothing it waits for is
+    `unfinished`.
 
     The same for the same arguments. Raises Invalid for a recurrence that cannot be understood.
     """
+    unfinished = unfinished and schedule.overlap_policy is not OverlapPolicy.ALLOW
     following = next_after(schedule, recurrences)
     times = passed(following, schedule.settled_until, now)
     caught = catch_up(times, schedule.misfire_policy, now, schedule.catch_up_window)

@@ -47,7 +47,8 @@ order by next_fire_time, id limit $1 for update skip locked
 FREE = f"""
 select {COLUMNS}, now() as now from schedules as s
 where held_fire_time is not null and not paused
-    and not exists (select from tasks as t where t.schedule_id = s.id and {_UNFINISHED})
+    and (overlap_policy = 'ALLOW'
+        or not exists (select from tasks as t where t.schedule_id = s.id and {_UNFINISHED}))
 order by held_fire_time limit $1 for update of s skip locked
 """  # schedules_held, tasks_unfinished_of_schedule
 MOVED_ZONES = f"""
@@ -209,11 +210,7 @@ async def _set_aside(connection: Connection, broken: dict[UUID, str]) -> None:
 
 async def _unfinished(connection: Connection, records: Sequence[asyncpg.Record]) -> frozenset[UUID]:
     """Of those whose decision depends on it."""
-    asked = [
-        record["id"]
-        for record in records
-        if record["overlap_policy"] != OverlapPolicy.ALLOW or record["held_fire_time"] is not None
-    ]
+    asked = [record["id"] for record in records if record["overlap_policy"] != OverlapPolicy.ALLOW]
     found = await connection.fetch(UNFINISHED, asked) if asked else []
     return frozenset(record["id"] for record in found)
 

@@ -1,0 +1,555 @@
+"""Each fire time of a schedule has one task at most, whoever fires and whatever is cut off meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from typing_extensions import override
+
+from domain.errors import Unavailable
+from domain.paging import PageRequest
+from domain.schedules.jitter import jittered
+from domain.schedules.misfire import MOST, MisfirePolicy
+from domain.schedules.model import Schedule, edited
+from domain.schedules.overlap import OverlapPolicy
+from domain.schedules.planning import planned
+from domain.schedules.ports import Fired
+from domain.schedules.recurrence import Cron, Every
+from domain.tasks.listing import TaskFilter, TaskOrder
+from domain.tasks.states import TaskState
+from infra.postgres.firing import PostgresFiring
+from infra.recurrence.reading import ReadRecurrences
+from tests.support.schedules import TEMPLATE, Garden
+from tests.support.storage import Storage, a_task, ids, recurrences
+
+pytestmark = pytest.mark.postgres
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def garden(storage: Storage) -> Garden:
+    return Garden(storage)
+
+
+async def test_a_fire_time_that_has_passed_makes_the_task_of_the_template(
+    storage: Storage, garden: Garden
+) -> None:
+    template = replace(TEMPLATE, owner="ann", labels=(("order", "7"),), queue="mail", priority=2)
+    schedule = await garden.add_passed(1, task=template)
+    assert await storage.firing.fire(10) == Fired(schedules=1, tasks=1)
+    [task] = await garden.tasks(schedule)
+    assert (task.title, task.owner, task.labels, task.queue, task.priority) == (
+        template.title,
+        "ann",
+        (("order", "7"),),
+        "mail",
+        2,
+    )
+    assert (task.fire_time, task.scheduled_at) == (schedule.next_fire_time, schedule.next_fire_time)
+    assert (task.schedule_id, task.schedule_revision) == (schedule.id, 1)
+    assert (task.state, task.version) == (TaskState.SCHEDULED, 1)
+    assert await storage.event_kinds(task.id) == ["CREATED"]
+    after = await garden.find(schedule)
+    assert after.settled_until == schedule.next_fire_time
+    assert after.next_fire_time == after.settled_until + HOUR
+    assert (after.version, after.updated_at) == (1, schedule.updated_at), "firing is no edit"
+    labelled = TaskFilter(schedule=schedule.id, labels=(("order", "7"),), search="plants")
+    page = await storage.tasks.page("acme", labelled, TaskOrder.SCHEDULED_AT_ASC, PageRequest())
+    assert page.items == (task,)
+
+
+async def test_nothing_fires_early_or_twice(storage: Storage, garden: Garden) -> None:
+    await garden.add()
+    assert await storage.firing.fire(10) == Fired()
+    passed = await garden.add_passed(1)
+    assert (await storage.firing.fire(10)).tasks == 1
+    assert await storage.firing.fire(10) == Fired()
+    assert len(await garden.tasks(passed)) == 1
+
+
+async def test_it_says_how_long_until_the_next_fire_time(storage: Storage, garden: Garden) -> None:
+    assert await storage.firing.next_fire_in() is None
+    await garden.add()
+    due_in = await storage.firing.next_fire_in()
+    assert due_in is not None
+    assert timedelta(minutes=59) < due_in <= HOUR
+    await garden.add_passed(1)
+    passed = await storage.firing.next_fire_in()
+    assert passed is not None
+    assert passed <= -timedelta(seconds=10)
+
+
+async def test_schedulers_that_fire_at_once_make_each_task_once(storage: Storage, garden: Garden) -> None:
+    schedules = [await garden.add_passed(1) for _ in range(40)]
+    rounds = await asyncio.gather(*(storage.firing.fire(7) for _ in range(20)))
+    while (await storage.firing.fire(7)).schedules:
+        pass
+    assert sum(one.tasks for one in rounds) <= 40
+    for schedule in schedules:
+        assert await garden.fire_times(schedule) == [schedule.next_fire_time]
+
+
+async def test_a_round_takes_no_more_schedules_than_it_is_told(storage: Storage, garden: Garden) -> None:
+    for _ in range(5):
+        await garden.add_passed(1)
+    assert [(await storage.firing.fire(2)).schedules for _ in range(4)] == [2, 2, 1, 0]
+
+
+class _Cut(PostgresFiring):
+    """Cuts its own connection before the statement with this number, counted from the first of a round."""
+
+    def __init__(self, storage: Storage, statement: int) -> None:
+        async def changed(_: object) -> None:
+            return None
+
+        super().__init__(_Cutting(storage, statement), recurrences, ids, changed)  # type: ignore[arg-type]
+
+
+class _Cutting:
+    """A database whose connection is terminated by the server before one of its statements."""
+
+    def __init__(self, storage: Storage, statement: int) -> None:
+        self._storage, self._left = storage, statement
+
+    def transaction(self, name: str) -> Any:
+        return _CutTransaction(self._storage, self._left, name)
+
+
+class _CutTransaction:
+    def __init__(self, storage: Storage, statement: int, name: str) -> None:
+        self._storage, self._left = storage, statement
+        self._opened = storage.database.transaction(name)
+
+    async def __aenter__(self) -> _CutTransaction:
+        self._connection = await self._opened.__aenter__()
+        return self
+
+    async def __aexit__(self, *fault: Any) -> bool | None:
+        if not fault[0] and self._left >= 0:
+            await self._cut()  # before the commit
+        return await self._opened.__aexit__(*fault)
+
+    async def fetch(self, *arguments: Any) -> Any:
+        await self._count()
+        return await self._connection.fetch(*arguments)
+
+    async def execute(self, *arguments: Any) -> Any:
+        await self._count()
+        return await self._connection.execute(*arguments)
+
+    async def _count(self) -> None:
+        if self._left == 0:
+            await self._cut()
+        self._left -= 1
+
+    async def _cut(self) -> None:
+        pid = await self._connection.fetchval("select pg_backend_pid()")
+        await self._storage.execute("select pg_terminate_backend($1)", pid)
+
+
+@pytest.mark.parametrize("statement", range(8))
+async def test_a_round_that_is_cut_off_anywhere_does_nothing(
+    storage: Storage, garden: Garden, statement: int
+) -> None:
+    schedule = await garden.add_passed(1, overlap_policy=OverlapPolicy.CANCEL_RUNNING)
+    await storage.firing.fire(10)
+    schedule = await garden.pass_by(schedule, 3)
+    [before] = await garden.tasks(schedule)
+    with pytest.raises(Unavailable):
+        await _Cut(storage, statement).fire(10)
+    assert await garden.find(schedule) == schedule
+    assert await garden.tasks(schedule) == [before]
+    assert await facts(storage) == []
+    fired = await storage.firing.fire(10)
+    assert (fired.tasks, fired.dropped, fired.cancelled) == (1, 2, 1)
+    assert len(await facts(storage)) == 1
+
+
+async def facts(storage: Storage) -> list[dict[str, Any]]:
+    """Of schedules, as the outbox holds them."""
+    async with storage.database.work("test") as connection:
+        records = await connection.fetch(
+            "select event from outbox where event->>'type' = 'schedule.misfired.v1' order by seq"
+        )
+    return [json.loads(record["event"]) for record in records]
+
+
+async def test_a_cursor_that_is_moved_back_makes_no_task_twice(storage: Storage, garden: Garden) -> None:
+    schedule = await garden.add_passed(
+        3, misfire_policy=MisfirePolicy.FIRE_ALL, overlap_policy=OverlapPolicy.ALLOW
+    )
+    assert (await storage.firing.fire(10)).tasks == 3
+    await storage.execute(
+        "update schedules set settled_until = $2, next_fire_time = $3 where id = $1",
+        schedule.id,
+        schedule.settled_until,
+        schedule.next_fire_time,
+    )
+    assert (await storage.firing.fire(10)).tasks == 0
+    assert len(await garden.tasks(schedule)) == 3
+    assert (await garden.find(schedule)).settled_until == schedule.settled_until + 3 * HOUR
+
+
+async def test_a_clock_that_was_ahead_fires_nothing_again_when_it_is_put_right(
+    storage: Storage, garden: Garden
+) -> None:
+    schedule = await garden.add_passed(1)
+    await storage.firing.fire(10)
+    ahead = timedelta(minutes=30)
+    await storage.execute(
+        "update schedules set settled_until = settled_until + $2::interval where id = $1", schedule.id, ahead
+    )
+    await storage.execute("update schedules set next_fire_time = now() where id = $1", schedule.id)
+    before = await garden.find(schedule)
+    await storage.firing.fire(10)
+    after = await garden.find(schedule)
+    assert after.settled_until == before.settled_until
+    assert after.next_fire_time is not None
+    assert after.next_fire_time > after.settled_until
+    assert len(await garden.tasks(schedule)) == 1
+
+
+@dataclass
+class Missed:
+    """What becomes of four fire times of which three were missed."""
+
+    misfire: MisfirePolicy
+    overlap: OverlapPolicy
+    made: int
+    held: bool = False
+    skipped: int = 0
+    dropped: int = 0
+
+
+@pytest.mark.parametrize(
+    "missed",
+    [
+        Missed(MisfirePolicy.SKIP, OverlapPolicy.ALLOW, 1, dropped=3),
+        Missed(MisfirePolicy.FIRE_ONCE, OverlapPolicy.ALLOW, 1, dropped=3),
+        Missed(MisfirePolicy.FIRE_ALL, OverlapPolicy.ALLOW, 4),
+        Missed(MisfirePolicy.FIRE_ALL, OverlapPolicy.SKIP, 1, skipped=3),
+        Missed(MisfirePolicy.FIRE_ALL, OverlapPolicy.BUFFER_ONE, 1, held=True, skipped=2),
+        Missed(MisfirePolicy.FIRE_ALL, OverlapPolicy.CANCEL_RUNNING, 1, skipped=3),
+    ],
+    ids=lambda missed: f"{missed.misfire}-{missed.overlap}",
+)
+async def test_missed_fire_times_are_made_up_for_as_both_policies_say(
+    storage: Storage, garden: Garden, missed: Missed
+) -> None:
+    schedule = await garden.add_passed(4, misfire_policy=missed.misfire, overlap_policy=missed.overlap)
+    fired = await storage.firing.fire(10)
+    assert (fired.tasks, fired.skipped, fired.dropped) == (missed.made, missed.skipped, missed.dropped)
+    after = await garden.find(schedule)
+    assert (after.held_fire_time is not None) == missed.held
+    assert after.settled_until == schedule.settled_until + 4 * HOUR
+    assert [fact["dropped"] for fact in await facts(storage)] == ([missed.dropped] if missed.dropped else [])
+
+
+async def test_what_is_older_than_the_window_is_dropped(storage: Storage, garden: Garden) -> None:
+    schedule = await garden.add_passed(
+        10,
+        misfire_policy=MisfirePolicy.FIRE_ALL,
+        overlap_policy=OverlapPolicy.ALLOW,
+        catch_up_window=timedelta(hours=3, minutes=30),
+    )
+    fired = await storage.firing.fire(10)
+    assert (fired.tasks, fired.dropped) == (4, 6)
+    assert await garden.fire_times(schedule) == [schedule.settled_until + n * HOUR for n in (7, 8, 9, 10)]
+
+
+async def test_no_more_than_a_hundred_are_made_up_for(storage: Storage, garden: Garden) -> None:
+    await garden.add_passed(
+        5_000,
+        every=timedelta(seconds=10),
+        misfire_policy=MisfirePolicy.FIRE_ALL,
+        overlap_policy=OverlapPolicy.ALLOW,
+    )
+    fired = await storage.firing.fire(10)
+    assert fired.tasks == MOST
+    [fact] = await facts(storage)
+    assert (fact["dropped"], fact["exact"]) == (fired.dropped, False)
+    assert fired.dropped >= 900
+
+
+async def test_a_fire_time_waits_for_the_unfinished_task_of_its_schedule(
+    storage: Storage, garden: Garden
+) -> None:
+    schedule = await garden.add_passed(1)
+    await storage.firing.fire(10)
+    schedule = await garden.pass_by(schedule)
+    assert (await storage.firing.fire(10)).tasks == 0
+    held = (await garden.find(schedule)).held_fire_time
+    assert held == schedule.next_fire_time
+    assert await storage.firing.release(10) == Fired(), "the first has not ended"
+    [first] = await garden.tasks(schedule)
+    await garden.end(first)
+    before = await garden.now()
+    assert await storage.firing.release(10) == Fired(schedules=1, tasks=1)
+    _, second = await garden.tasks(schedule)
+    assert second.fire_time == held
+    assert before <= second.scheduled_at <= await garden.now(), "it is due when it may start"
+    assert (await garden.find(schedule)).held_fire_time is None
+    assert await storage.firing.release(10) == Fired()
+
+
+async def test_only_one_fire_time_waits(storage: Storage, garden: Garden) -> None:
+    schedule = await garden.add_passed(1)
+    await storage.firing.fire(10)
+    for skipped in (0, 1, 1):
+        schedule = await garden.pass_by(schedule)
+        assert (await storage.firing.fire(10)).skipped == skipped
+    assert len(await garden.tasks(schedule)) == 1
+
+
+async def test_schedulers_that_release_at_once_make_one_task(storage: Storage, garden: Garden) -> None:
+    schedule = await garden.add_passed(1)
+    await storage.firing.fire(10)
+    schedule = await garden.pass_by(schedule)
+    await storage.firing.fire(10)
+    await garden.end(*await garden.tasks(schedule))
+    rounds = await asyncio.gather(*(storage.firing.release(10) for _ in range(10)))
+    assert sum(one.tasks for one in rounds) == 1
+
+
+async def test_a_schedule_that_skips_fires_again_when_its_task_has_ended(
+    storage: Storage, garden: Garden
+) -> None:
+    schedule = await garden.add_passed(1, overlap_policy=OverlapPolicy.SKIP)
+    await storage.firing.fire(10)
+    schedule = await garden.pass_by(schedule)
+    assert (await storage.firing.fire(10)).skipped == 1
+    await garden.end(*await garden.tasks(schedule))
+    schedule = await garden.pass_by(schedule)
+    assert (await storage.firing.fire(10)).tasks == 1
+
+
+async def test_unfinished_tasks_are_cancelled_for_a_new_one(storage: Storage, garden: Garden) -> None:
+    schedule = await garden.add_passed(1, overlap_policy=OverlapPolicy.CANCEL_RUNNING)
+    await storage.firing.fire(10)
+    [waiting] = await garden.tasks(schedule)
+    schedule = await garden.pass_by(schedule)
+    fired = await storage.firing.fire(10)
+    assert (fired.tasks, fired.cancelled, fired.stopping) == (1, 1, False)
+    first, second = await garden.tasks(schedule)
+    assert (first.id, first.state) == (waiting.id, TaskState.CANCELLED)
+    assert first.finished_at is not None
+    assert await storage.event_kinds(first.id) == ["CREATED", "CANCELLED"]
+    assert (first.id, first.version) in {(told.id, told.version) for told in storage.changed}
+
+    worker = await storage.a_worker()
+    await storage.due_tasks.claim(10)
+    [started] = await storage.attempts.start(worker, [second.id])
+    schedule = await garden.pass_by(schedule)
+    fired = await storage.firing.fire(10)
+    assert (fired.tasks, fired.cancelled, fired.stopping) == (1, 1, True)
+    running = await storage.task(second.id)
+    assert (running.state, running.cancel_requested_at is not None) == (TaskState.RUNNING, True)
+    assert (await storage.event_kinds(second.id))[-1] == "UPDATED"
+    assert started.task_id == second.id
+    schedule = await garden.pass_by(schedule)
+    assert (await storage.firing.fire(10)).cancelled == 1, "the one that was asked is not asked again"
+
+
+async def test_tasks_of_other_schedules_and_of_none_are_left_alone(storage: Storage, garden: Garden) -> None:
+    [own] = await storage.added(a_task())
+    other, schedule = await garden.add_passed(1), await garden.add_passed(1)
+    await storage.execute("update schedules set overlap_policy = 'CANCEL_RUNNING' where id = $1", schedule.id)
+    await storage.firing.fire(10)
+    await garden.pass_by(schedule)
+    assert (await storage.firing.fire(10)).cancelled == 1
+    assert (await storage.task(own)).state is TaskState.SCHEDULED
+    [task] = await garden.tasks(other)
+    assert task.state is TaskState.SCHEDULED
+
+
+async def test_jitter_makes_a_task_due_later_as_every_scheduler_would(storage: Storage, garden: Garden) -> None:
+    jitter = timedelta(minutes=40)
+    schedules = [await garden.add_passed(1, jitter=jitter) for _ in range(10)]
+    await storage.firing.fire(20)
+    delays = set()
+    for schedule in schedules:
+        [task] = await garden.tasks(schedule)
+        assert task.fire_time is not None
+        assert task.scheduled_at == jittered(schedule.id, task.fire_time, jitter, task.fire_time + HOUR)
+        delays.add(task.scheduled_at - task.fire_time)
+    assert len(delays) == 10
+    assert all(timedelta(0) <= delay < jitter for delay in delays)
+
+
+async def test_a_schedule_ends_with_its_last_fire_time(storage: Storage, garden: Garden) -> None:
+    schedule = await garden.add_passed(1)
+    assert schedule.next_fire_time is not None
+    await storage.execute(
+        "update schedules set ends_at = $2 where id = $1", schedule.id, schedule.next_fire_time
+    )
+    assert (await storage.firing.fire(10)).tasks == 1
+    assert (await garden.find(schedule)).next_fire_time is None
+    assert await storage.firing.next_fire_in() is None
+
+
+def pausing(schedule: Schedule, _now: datetime) -> Schedule:
+    return schedule.pausing()
+
+
+def resuming(schedule: Schedule, now: datetime) -> Schedule:
+    return planned(schedule.resuming(now), recurrences)
+
+
+def quickened(schedule: Schedule, now: datetime) -> Schedule:
+    after = replace(schedule, recurrence=Every(timedelta(minutes=30)))
+    return planned(edited(schedule, after, now), recurrences)
+
+
+async def test_while_it_is_paused_nothing_fires_and_nothing_is_made_up_for(
+    storage: Storage, garden: Garden
+) -> None:
+    schedule = await garden.add_passed(1)
+    await storage.firing.fire(10)
+    schedule = await garden.pass_by(schedule)
+    await storage.firing.fire(10)
+    assert (await garden.find(schedule)).held_fire_time is not None
+    await storage.schedules.change("acme", schedule.id, pausing)
+    await garden.end(*await garden.tasks(schedule))
+    assert (await storage.firing.fire(10), await storage.firing.release(10)) == (Fired(), Fired())
+    await garden.pass_by(schedule, 5)
+    resumed = await storage.schedules.change("acme", schedule.id, resuming)
+    assert resumed.next_fire_time is not None
+    assert resumed.next_fire_time > await garden.now()
+    assert (await storage.firing.fire(10), await storage.firing.release(10)) == (Fired(), Fired())
+
+
+@pytest.mark.parametrize("what", ["pause", "edit", "delete"])
+async def test_nothing_of_before_fires_once_a_change_is_committed(
+    storage: Storage, garden: Garden, what: str
+) -> None:
+    """Each round races a fire: whatever was made was made before the change, and is seen right after it."""
+    fired = 0
+    for number in range(150):
+        schedule = await garden.add_passed(1)
+
+        async def change(schedule: Schedule = schedule) -> int:
+            if what == "pause":
+                await storage.schedules.change("acme", schedule.id, pausing)
+            elif what == "edit":
+                await storage.schedules.change("acme", schedule.id, quickened)
+            else:
+                await storage.schedules.delete("acme", schedule.id)
+            return len(await garden.tasks(schedule))
+
+        async def fire(wait: float = number % 10 / 4_000) -> None:
+            await asyncio.sleep(wait)
+            await storage.firing.fire(10)
+
+        seen, *_ = await asyncio.gather(change(), fire(), fire())
+        await storage.firing.fire(10)
+        assert len(await garden.tasks(schedule)) == seen
+        fired += seen
+    assert 0 < fired < 150, "the race was no race"
+
+
+async def test_a_new_revision_fires_at_its_own_times_alone(storage: Storage, garden: Garden) -> None:
+    schedule = await garden.add_passed(1)
+    await storage.firing.fire(10)
+    await garden.pass_by(schedule)
+    after = await storage.schedules.change("acme", schedule.id, quickened)
+    assert await storage.firing.fire(10) == Fired(), "what passed before the edit does not fire"
+    assert after.revision == 2
+    await storage.execute(
+        "update schedules set anchor = anchor - $2::interval, settled_until = settled_until - $2::interval,"
+        " next_fire_time = next_fire_time - $2::interval where id = $1",
+        schedule.id,
+        timedelta(minutes=31),
+    )
+    await garden.end(*await garden.tasks(schedule))
+    assert (await storage.firing.fire(10)).tasks == 1
+    assert {task.schedule_revision for task in await garden.tasks(schedule)} == {1, 2}
+
+
+async def test_a_schedule_that_cannot_be_read_is_set_aside_and_stops_nobody(
+    storage: Storage, garden: Garden, caplog: pytest.LogCaptureFixture
+) -> None:
+    unreadable, unknown, good = [await garden.add_passed(1) for _ in range(3)]
+    await storage.execute(
+        """update schedules set recurrence = '{"cron": "now and then"}' where id = $1""", unreadable.id
+    )
+    await storage.execute("update schedules set task = '{}' where id = $1", unknown.id)
+    fired = await storage.firing.fire(10)
+    assert (fired.tasks, fired.set_aside) == (1, 2)
+    after = await garden.find(unreadable)
+    assert (after.paused, after.next_fire_time, after.version) == (True, None, 2)
+    assert after.fault is not None
+    assert "five fields" in after.fault
+    assert await storage.firing.fire(10) == Fired()
+    assert len(await garden.tasks(good)) == 1
+    assert [record.message for record in caplog.records].count("a schedule cannot be read and is paused") == 2
+
+
+class _Later(ReadRecurrences):
+    """A newer zone database, by which Berlin's clocks are two hours further."""
+
+    def __init__(self, by: timedelta) -> None:
+        super().__init__()
+        self.by = by
+
+    @override
+    def zone_database_version(self) -> str:
+        return "2099.1"
+
+    @override
+    def next_after(self, recurrence: Any, zone: str, anchor: datetime, after: datetime) -> datetime | None:
+        found = super().next_after(recurrence, zone, anchor, after + self.by)
+        return None if found is None else found - self.by
+
+
+async def test_another_zone_database_moves_fire_times_and_fires_nothing_that_passed(
+    storage: Storage, garden: Garden
+) -> None:
+    async def changed(_: object) -> None:
+        return None
+
+    soon = await garden.add()
+    late = await garden.add_passed(1)
+    assert soon.next_fire_time is not None
+    near = PostgresFiring(storage.database, _Later(timedelta(minutes=10)), ids, changed)
+    assert await near.replan(1) == 1
+    assert await near.replan(10) == 1
+    assert await near.replan(10) == 0
+    moved = await garden.find(soon)
+    assert moved.next_fire_time == soon.next_fire_time - timedelta(minutes=10)
+    assert (moved.zone_version, moved.revision, moved.version) == ("2099.1", 1, 1)
+    assert (await garden.find(late)).next_fire_time == late.next_fire_time, "it is due already"
+    await storage.execute("update schedules set zone_version = '' where id = $1", soon.id)
+    far = PostgresFiring(storage.database, _Later(timedelta(minutes=70)), ids, changed)
+    assert await far.replan(10) == 1
+    moved = await garden.find(soon)
+    assert moved.next_fire_time is not None
+    assert moved.next_fire_time > await garden.now()
+    assert (await far.fire(10)).tasks == 1, "only what was due before"
+    assert await garden.tasks(soon) == []
+
+
+async def test_cron_fires_in_the_zone_of_its_schedule(storage: Storage, garden: Garden) -> None:
+    schedule = await garden.add(recurrence=Cron("0 9 * * *"), zone="Asia/Tokyo")
+    assert schedule.next_fire_time is not None
+    assert schedule.next_fire_time.hour == 0
+    await garden.pass_by(schedule, 24)
+    await storage.firing.fire(10)
+    [task] = await garden.tasks(schedule)
+    assert task.scheduled_at.hour == 0
+
+
+async def test_what_waits_waits_no_longer_once_tasks_may_overlap(storage: Storage, garden: Garden) -> None:
+    schedule = await garden.add_passed(1)
+    await storage.firing.fire(10)
+    schedule = await garden.pass_by(schedule)
+    await storage.firing.fire(10)
+    await storage.schedules.change(
+        "acme", schedule.id, lambda found, _: replace(found, overlap_policy=OverlapPolicy.ALLOW)
+    )
+    assert (await storage.firing.release(10)).tasks == 1
