@@ -45,7 +45,7 @@ def decide(schedule: Schedule, recurrences: Recurrences, now: datetime, *, unfin
     The same for the same arguments. Raises Invalid for a recurrence that cannot be understood.
     """
     unfinished = unfinished and schedule.overlap_policy is not OverlapPolicy.ALLOW
-    following = next_after(schedule, recurrences)
+    following = _remembering(schedule, recurrences)
     times = passed(following, schedule.settled_until, now)
     caught = catch_up(times, schedule.misfire_policy, now, schedule.catch_up_window)
     held = schedule.held_fire_time
@@ -54,16 +54,19 @@ def decide(schedule: Schedule, recurrences: Recurrences, now: datetime, *, unfin
         held, unfinished = None, True
     admitted = admit(caught.fire, schedule.overlap_policy, unfinished=unfinished, held=held is not None)
     given_up = held is not None and admitted.cancel_unfinished
+    settled_until = times.latest[-1] if times.latest else schedule.settled_until
     after = replace(
         schedule,
-        settled_until=times.latest[-1] if times.latest else schedule.settled_until,
+        settled_until=settled_until,
+        next_fire_time=following(settled_until),
         held_fire_time=admitted.hold or (None if given_up else held),
+        zone_version=recurrences.zone_database_version(),
     )
     make = _due(schedule, following, admitted.start)
     if released is not None:
         make = (Due(released, max(now, _spread(schedule, following, released))), *make)
     return Decision(
-        schedule=planned(after, recurrences),
+        schedule=after,
         make=make,
         cancel_unfinished=admitted.cancel_unfinished,
         skipped=len(admitted.skipped) + given_up,
@@ -83,6 +86,21 @@ def replanned(schedule: Schedule, recurrences: Recurrences, now: datetime) -> Sc
     if after.next_fire_time is not None and after.next_fire_time <= now:
         return planned(replace(after, settled_until=max(after.settled_until, now)), recurrences)
     return after
+
+
+def _remembering(schedule: Schedule, recurrences: Recurrences) -> NextAfter:
+    """As `next_after`, which is most of the cost of a fire; what is stored of it is the first answer."""
+    compute = next_after(schedule, recurrences)
+    known: dict[datetime, datetime | None] = {}
+    if schedule.zone_version == recurrences.zone_database_version():
+        known[schedule.settled_until] = schedule.next_fire_time
+
+    def first_after(instant: datetime) -> datetime | None:
+        if instant not in known:
+            known[instant] = compute(instant)
+        return known[instant]
+
+    return first_after
 
 
 def _is_replaced(schedule: Schedule, fire: tuple[datetime, ...]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from domain.actions.model import Action, ActionKind, Http, Notify, Run
 
@@ -18,7 +19,10 @@ def action_to_json(action: Action) -> str:
 
 
 def action_from_json(text: str) -> Action:
-    stored = json.loads(text)
+    return action_from(json.loads(text))
+
+
+def action_from(stored: dict[str, Any]) -> Action:
     match stored["kind"]:
         case ActionKind.NOTIFY:
             return Notify(body=stored["body"])

@@ -19,7 +19,7 @@ from domain.schedules.model import Schedule, TaskTemplate
 from domain.schedules.overlap import OverlapPolicy
 from domain.schedules.ports import Change, Make
 from domain.schedules.recurrence import Cron, Every, Recurrence, RRule
-from infra.postgres.actions import action_from_json, action_to_json
+from infra.postgres.actions import action_from, action_to_json
 from infra.postgres.database import Connection, Database
 
 COLUMNS = """id, tenant, name, recurrence, zone, starts_at, ends_at, jitter, misfire_policy, catch_up_window,
@@ -215,7 +215,7 @@ def _template(stored: dict[str, Any], owner: str | None) -> TaskTemplate:
         description=stored["description"],
         owner=owner,
         labels=tuple((name, value) for name, value in stored["labels"]),
-        action=action_from_json(json.dumps(stored["action"])),
+        action=action_from(stored["action"]),
         queue=stored["queue"],
         priority=stored["priority"],
         timeout=stored["timeout"] * _MICROSECOND,
