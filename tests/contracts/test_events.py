@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from domain.contracts.events import Event
 from domain.errors import Unavailable
-from tests.support.buses import KINDS, Bus, an_event, open_two, some_events
+from tests.support.buses import KINDS, Bus, a_misfire, an_event, open_two, some_events
 from tests.support.consumer_queues import dead_letters, remove_consumer
 from tests.support.waiting import until
 
@@ -272,3 +273,19 @@ async def test_a_listener_that_raises_hears_the_next_event_all_the_same(two: tup
         await here.events.publish(some_events(3))
         await until(lambda: titles(ear.heard) == ["Task 0", "Task 2"])
         await until(lambda: len(book.handled) == 3)
+
+
+async def test_facts_of_every_kind_arrive_as_they_were_and_in_their_order(
+    two: tuple[Bus, Bus], namespace: str
+) -> None:
+    here, there = two
+    facts: list[Event] = [an_event(), a_misfire(), an_event(), a_misfire(owner=None, exact=False)]
+    ear = Ear()
+    async with there.events.listen(ear.hear, ear.miss), here.events.consume(NAME, _nothing, 10):
+        await here.events.publish(facts)
+        await until(lambda: len(ear.heard) == len(facts))
+    assert ear.heard == facts
+
+
+async def _nothing(_: Sequence[Any]) -> None:
+    return None

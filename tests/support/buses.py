@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import AmqpDsn
 
 from domain.actions.model import ActionKind
+from domain.contracts.schedules import ScheduleMisfiredV1
 from domain.contracts.tasks import TaskChangedV1, TaskEventKind
 from domain.live.ports import Events, HandOver, Signals
 from domain.tasks.states import TaskState
@@ -78,6 +79,23 @@ def an_event(**changes: Any) -> TaskChangedV1:
         body="The ferns too",
         error_type=None,
         error_message=None,
+        traceparent=TRACEPARENT,
+    )
+    return replace(event, **changes)
+
+
+def a_misfire(**changes: Any) -> ScheduleMisfiredV1:
+    now = clock.now()
+    event = ScheduleMisfiredV1(
+        tenant="acme",
+        schedule_id=ids.next(),
+        revision=1,
+        name="Garden",
+        owner="ada",
+        dropped=3,
+        exact=True,
+        until=now,
+        at=now,
         traceparent=TRACEPARENT,
     )
     return replace(event, **changes)

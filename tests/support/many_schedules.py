@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import asyncpg
 from prometheus_client import CollectorRegistry
 
+from domain.schedules.model import Schedule
 from domain.schedules.recurrence import Cron
 from infra.live.signal_metrics import SignalMetrics
 from infra.memory.signals import MemorySignals
@@ -81,7 +83,7 @@ async def fire_together(
         async def settled() -> bool:
             nonlocal left
             left = await watcher.fetchrow(LEFT, at)
-            return left["schedules"] == 0
+            return bool(left["schedules"] == 0)
 
         await until(settled, limit)
         made = await watcher.fetchrow(MADE, at)
@@ -103,19 +105,17 @@ async def _fill(url: str, watcher: Any, count: int) -> datetime:
         LEAD + timedelta(seconds=count // FILLED_EACH_SECOND),
     )
     async with open_storage(url) as storage:
-        first = [
-            await storage.schedules.add(
-                lambda now, zone=zone: a_schedule(  # type: ignore[misc]
-                    now, zone=zone, recurrence=Cron(f"{start.second} {start.minute} * * * *"), anchor=now
-                )
-            )
-            for zone in ZONES
-        ]
+        first = [await storage.schedules.add(partial(_hourly, zone, start)) for zone in ZONES]
     assert {schedule.next_fire_time for schedule in first} == {start}
     await watcher.execute(COPIES, count // len(ZONES), [schedule.id for schedule in first])
     await watcher.execute("analyze")
     assert await watcher.fetchval("select clock_timestamp()") < start, "making them took too long"
     return start
+
+
+def _hourly(zone: str, start: datetime, now: datetime) -> Schedule:
+    expression = f"{start.second} {start.minute} * * * *"
+    return a_schedule(now, zone=zone, recurrence=Cron(expression), anchor=now)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -107,6 +108,14 @@ class Garden:
         await self.storage.execute(
             "update tasks set state = 'SUCCEEDED' where id = any($1)", [task.id for task in tasks]
         )
+
+    async def facts(self) -> list[dict[str, Any]]:
+        """Of schedules, as the outbox holds them."""
+        async with self.storage.database.work("test") as connection:
+            records = await connection.fetch(
+                "select event from outbox where event->>'type' = 'schedule.misfired.v1' order by seq"
+            )
+        return [json.loads(record["event"]) for record in records]
 
     async def _found(self, ids: list[UUID]) -> list[Task]:
         return [task for task in await self.storage.tasks.find("acme", ids) if task is not None]
