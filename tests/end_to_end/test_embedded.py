@@ -232,3 +232,41 @@ async def test_a_running_task_is_cancelled_at_once(client: HttpClient, socket: G
     task = await until_told(client, id)
     assert attempts(task) == [(1, "CANCELLED")]
     assert kinds(task) == ["TASK_CANCELLED"]
+
+
+CREATE_SCHEDULE = """mutation($input: CreateScheduleInput!) {
+  createSchedule(input: $input) { schedule { id } errors { message } } }"""
+PAUSE_SCHEDULE = """mutation($id: ID!) {
+  pauseSchedule(input: {id: $id}) { schedule { paused } errors { message } } }"""
+ITS_TASKS = """query($id: ID!) {
+  schedule(id: $id) { tasks { nodes { fireTime state startedAt schedule { id } } } } }"""
+
+
+async def test_a_schedule_makes_a_task_each_time_at_its_time(client: HttpClient) -> None:
+    made = await client.execute(
+        CREATE_SCHEDULE,
+        input={
+            "name": "Each second",
+            "recurrence": {"every": "PT1S"},
+            "task": {"title": "Tick", "action": {"notify": {}}},
+        },
+    )
+    assert not made["createSchedule"]["errors"], made
+    schedule = made["createSchedule"]["schedule"]["id"]
+
+    async def ended() -> list[Json]:
+        data = await client.execute(ITS_TASKS, id=schedule)
+        return [task for task in data["schedule"]["tasks"]["nodes"] if task["state"] == "SUCCEEDED"]
+
+    async def thrice() -> bool:
+        return len(await ended()) >= 3
+
+    await until(thrice, seconds=10)
+    paused = await client.execute(PAUSE_SCHEDULE, id=schedule)
+    assert paused["pauseSchedule"]["schedule"]["paused"]
+    tasks = await ended()
+    times = [instant(task["fireTime"]) for task in tasks]
+    assert times == [times[0] + timedelta(seconds=number) for number in range(len(times))]
+    for task in tasks:
+        assert timedelta(0) <= instant(task["startedAt"]) - instant(task["fireTime"]) < PROMPTLY
+        assert task["schedule"]["id"] == schedule
