@@ -68,6 +68,10 @@ class TooMany(Refusal):
     code = "TOO_MANY"
 
 
+class NothingEncrypts(Invalid):
+    """Secrets are kept encrypted, and no key is set to do it: set CARILLON_ENCRYPTION_KEYS."""
+
+
 class UnknownHandler(Refusal):
     """No handler has this name."""
 

@@ -16,19 +16,25 @@ from domain.attempts.ports import Activity, ActivityFeed, Attempts, DueTasks, Re
 from domain.clock import Clock, Ids
 from domain.contracts.events import Event
 from domain.contracts.tasks import TaskChangedV1
+from domain.errors import Unavailable
 from domain.live.outbox import Outbox
 from domain.live.ports import Events, HandOver, Signals, TaskFeed
 from domain.notifications.ports import NotificationFeed, Notifications
 from domain.schedules.ports import Firing, Recurrences, Schedules
 from domain.tasks.bulk import BulkTasks
 from domain.tasks.ports import Tasks
+from domain.webhooks.ports import Origins, WebhookSecrets
 from infra.cache.cached_tasks import CachedTasks
 from infra.cache.forgetting import open_forgetting
 from infra.cache.ports import TaskVersion
 from infra.cache.task_cache import TaskCache
 from infra.embedded_postgres.errors import CannotStart
+from infra.encryption.headers import HeaderSeals
+from infra.encryption.key_file import home_keys
+from infra.encryption.keys import KeyRing, read_keys
 from infra.handlers.loading import HandlersNotLoaded, LoadedHandlers, load_handlers
 from infra.http.client import build_webhooks
+from infra.http.destination import Rules
 from infra.live.activity_feed import open_activity_feed
 from infra.live.notification_feed import open_notification_feed
 from infra.live.task_feed import LiveTaskFeed
@@ -45,9 +51,11 @@ from infra.postgres.firing import PostgresFiring
 from infra.postgres.gauges import StorageGauges
 from infra.postgres.notifications import PostgresNotifications
 from infra.postgres.outbox import PostgresOutbox
+from infra.postgres.reencrypting import Reencrypted, reencrypt
 from infra.postgres.rescue import PostgresRescue
 from infra.postgres.schedules import PostgresSchedules
 from infra.postgres.tasks import PostgresTasks
+from infra.postgres.webhook_secrets import PostgresWebhookSecrets
 from infra.postgres.workers import PostgresWorkers
 from infra.rabbit.broker import build_rabbit_broker
 from infra.rabbit.bus import open_rabbit_bus
@@ -56,7 +64,15 @@ from infra.redis.cache import open_redis_cache
 from infra.settings import Settings
 from infra.system import SystemClock, TimeOrderedIds
 
-__all__ = ["ApiServices", "CannotStart", "Services", "migrate_database", "open_api_services", "open_services"]
+__all__ = [
+    "ApiServices",
+    "CannotStart",
+    "Services",
+    "migrate_database",
+    "open_api_services",
+    "open_services",
+    "reencrypt_database",
+]
 
 Check = Callable[[], Awaitable[None]]
 """Raises when what it looks at does not answer."""
@@ -95,6 +111,8 @@ class Services:
     handlers: Handlers
     handler_runner: HandlerRunner
     webhooks: Webhooks
+    webhook_secrets: WebhookSecrets
+    origins: Origins
     recurrences: Recurrences
     schedules: Schedules
     firing: Firing
@@ -114,9 +132,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Opens also while a server cannot be reached. Raises CannotStart when no waiting would help."""
     registry = CollectorRegistry()
     clock, ids = SystemClock(), TimeOrderedIds()
-    handlers, webhooks = _load_handlers(settings, clock), _build_webhooks(settings, clock)
+    handlers = _load_handlers(settings, clock)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(_database_url(settings))
+        keys = _load_keys(settings)
         database_metrics = DatabaseMetrics(registry)
         database = await stack.enter_async_context(
             open_database(
@@ -155,6 +174,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         forgetting = await stack.enter_async_context(open_forgetting(cache))
         recurrences = ReadRecurrences()
         outbox = PostgresOutbox(url, database, settings.database_timeout)
+        seals = HeaderSeals(keys)
+        webhook_secrets = PostgresWebhookSecrets(database, keys)
         yield Services(
             settings=settings,
             clock=clock,
@@ -162,8 +183,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             metrics=registry,
             health=health,
             gauges=StorageGauges(figures, outbox, registry).refresh,
-            tasks=CachedTasks(PostgresTasks(database), cache),
             bulk_tasks=PostgresBulkTasks(database, forgetting.changed),
+            tasks=CachedTasks(PostgresTasks(database, seals), cache),
             due_tasks=PostgresDueTasks(database, forgetting.changed),
             attempts=PostgresAttempts(database, forgetting.changed),
             activity=PostgresActivity(database),
@@ -179,9 +200,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             handlers=handlers,
             handler_runner=handlers,
             recurrences=recurrences,
-            schedules=PostgresSchedules(database),
+            schedules=PostgresSchedules(database, seals),
             firing=PostgresFiring(database, recurrences, ids, forgetting.changed),
-            webhooks=webhooks,
+            webhooks=_build_webhooks(settings, clock, keys, webhook_secrets, registry),
+            webhook_secrets=webhook_secrets,
+            origins=Rules(settings.http_allow_insecure, settings.http_allowed_networks),
         )
 
 
@@ -224,6 +247,23 @@ async def migrate_database(settings: Settings) -> None:
             ) from fault
 
 
+async def reencrypt_database(settings: Settings) -> Reencrypted:
+    """Encrypt with the newest key of the settings what older ones encrypted. Raises CannotStart."""
+    keys = _load_keys(settings)
+    if not keys.usable:
+        raise CannotStart("CARILLON_ENCRYPTION_KEYS is not set: there is nothing to encrypt with.")
+    metrics = DatabaseMetrics(CollectorRegistry())
+    limit = settings.database_timeout
+    async with (
+        _database_url(settings) as url,
+        open_database(url, size=1, limit=limit, metrics=metrics) as database,
+    ):
+        try:
+            return await reencrypt(database, keys)
+        except Unavailable as fault:
+            raise CannotStart(f"{fault}. What was done is done: start it again.") from fault
+
+
 @asynccontextmanager
 async def _database_url(settings: Settings) -> AsyncIterator[str]:
     """That of the settings, or of an embedded PostgreSQL, started and migrated."""
@@ -260,9 +300,24 @@ async def _forget(cache: TaskCache, events: Sequence[Event]) -> None:
     await cache.forget([TaskVersion(event.tenant, event.task_id, event.version) for event in tasks])
 
 
-def _build_webhooks(settings: Settings, clock: Clock) -> Webhooks:
+def _load_keys(settings: Settings) -> KeyRing:
+    """Those of the settings, or of the home; none where neither is."""
     try:
-        return build_webhooks(settings, clock)
+        if settings.encryption_keys is not None:
+            return read_keys(settings.encryption_keys.get_secret_value())
+        return home_keys(settings.home) if settings.embedded else KeyRing()
+    except ValueError as error:
+        place = settings.home if settings.encryption_keys is None else "CARILLON_ENCRYPTION_KEYS"
+        raise CannotStart(f"{place} cannot encrypt: {error}") from error
+    except OSError as error:
+        raise CannotStart(f"The keys of this home cannot be read or made: {error}") from error
+
+
+def _build_webhooks(
+    settings: Settings, clock: Clock, keys: KeyRing, secrets: WebhookSecrets, registry: CollectorRegistry
+) -> Webhooks:
+    try:
+        return build_webhooks(settings, clock, keys=keys, secrets=secrets, registry=registry)
     except ValueError as error:
         raise CannotStart(f"CARILLON_WEBHOOK_SECRET cannot sign: {error}") from error
 

@@ -84,9 +84,13 @@ class Settings(BaseSettings):
     live_backlog: int = Field(default=4_096, ge=1)
     """Events a subscriber may be behind before it is ended with RESYNC; subscribers share the events."""
 
+    # Encryption at rest
+    encryption_keys: SecretStr | None = None
+    """`id:key`, or several with commas between: the first encrypts, the others still decrypt."""
+
     # Webhooks
     webhook_secret: SecretStr | None = None
-    """Signs every webhook: `whsec_` and base64, as Standard Webhooks has it."""
+    """Signs the webhooks their tenant has no secret for: `whsec_` and base64, as Standard Webhooks has it."""
     http_allow_insecure: bool = False
     http_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     http_timeout: float = Field(default=15, gt=0, le=60)

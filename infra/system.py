@@ -32,6 +32,11 @@ class TimeOrderedIds:
         return UUID(int=(stamp >> 12 << 80) | (7 << 76) | ((stamp & 0xFFF) << 64) | (2 << 62) | tail)
 
 
+def random_bytes(count: int) -> bytes:
+    """Nobody can guess them: for keys, nonces and secrets."""
+    return os.urandom(count)
+
+
 def draw() -> float:
     """A number from 0 to 1, for jitter."""
     return _random.random()

@@ -27,4 +27,5 @@ def _call(started: Started) -> Call:
         fence=started.fence,
         due_at=started.due_at,
         traceparent=started.traceparent,
+        put_off=started.number - started.counted,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import strawberry
 
+from domain.actions.credentials import shown
 from domain.actions.model import Action as DomainAction
 from domain.actions.model import Http, Run
 from schema.enums import ActionKind
@@ -13,7 +14,9 @@ from schema.scalars import Json
 @strawberry.type(description="A webhook call: POST of `body` as JSON.")
 class HttpAction:
     url: str = strawberry.field(description="Where it is sent.")
-    headers: Json | None = strawberry.field(description="Headers of the caller's own, by name.")
+    headers: Json | None = strawberry.field(
+        description="Headers of the caller's own, by name; `[redacted]` stands for credentials."
+    )
     body: Json | None = strawberry.field(description="What is sent.")
 
 
@@ -34,7 +37,7 @@ class Action:
         http = run = None
         match action:
             case Http():
-                headers = Json(action.headers) if action.headers else None
+                headers = Json(shown(action.headers)) if action.headers else None
                 http = HttpAction(url=action.url, headers=headers, body=Json(action.body))
             case Run():
                 run = RunAction(handler=action.handler, payload=Json(action.payload))

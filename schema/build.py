@@ -42,6 +42,15 @@ from schema.task_changes import (
 )
 from schema.tasks import TaskConnection, TaskNode, task, tasks
 from schema.viewer import Viewer, viewer
+from schema.webhook_secrets import (
+    DeleteWebhookSecretPayload,
+    WebhookSecretNode,
+    WebhookSecretPayload,
+    create_webhook_secret,
+    delete_webhook_secret,
+    rotate_webhook_secret,
+    webhook_secrets,
+)
 
 
 @strawberry.type(description="What can be read.")
@@ -64,6 +73,10 @@ class Query:
     )
     handlers: list[Handler] = strawberry.field(
         resolver=handlers, description="The handlers that tasks can run, by name."
+    )
+    webhook_secrets: list[WebhookSecretNode] = strawberry.field(
+        resolver=webhook_secrets,
+        description="The secrets that sign webhooks, oldest first. For administrators bound to no owner.",
     )
     preview_recurrence: RecurrencePreview = strawberry.field(
         resolver=preview_recurrence,
@@ -119,6 +132,17 @@ class Mutation:
     mark_notifications_read: MarkNotificationsReadPayload = strawberry.field(
         resolver=mark_notifications_read, description="Mark notifications as read."
     )
+    create_webhook_secret: WebhookSecretPayload = strawberry.field(
+        resolver=create_webhook_secret,
+        description="Make the secret of an origin, or of all that have none. It is shown this once.",
+    )
+    rotate_webhook_secret: WebhookSecretPayload = strawberry.field(
+        resolver=rotate_webhook_secret,
+        description="Makes a new one and signs with both until the old one retires.",
+    )
+    delete_webhook_secret: DeleteWebhookSecretPayload = strawberry.field(
+        resolver=delete_webhook_secret, description="Delete a secret: it signs nothing any more."
+    )
 
 
 @strawberry.type(description="What can be followed live.")
@@ -149,7 +173,7 @@ def build_schema() -> strawberry.Schema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=[TaskNode, AttemptNode, ScheduleNode, NotificationNode],
+        types=[TaskNode, AttemptNode, ScheduleNode, NotificationNode, WebhookSecretNode],
         config=StrawberryConfig(scalar_map=SCALARS),
     )
     _check_one_of_natively(schema)

@@ -20,6 +20,8 @@ from domain.tasks.bulk import BulkService, BulkTasks
 from domain.tasks.ports import Tasks
 from domain.tasks.service import TaskService
 from domain.tenancy.model import Caller, Role
+from domain.webhooks.ports import Origins, WebhookSecrets
+from domain.webhooks.service import WebhookSecretService
 from schema.loaders import Loaders
 from schema.refusals import forbidden
 
@@ -56,6 +58,10 @@ class Services(Protocol):
     @property
     def webhooks(self) -> Webhooks: ...
     @property
+    def webhook_secrets(self) -> WebhookSecrets: ...
+    @property
+    def origins(self) -> Origins: ...
+    @property
     def recurrences(self) -> Recurrences: ...
 
 
@@ -68,6 +74,7 @@ class Context:
     schedules: ScheduleService
     bulk: BulkService
     notifications: NotificationService
+    webhook_secrets: WebhookSecretService
     task_feed: TaskFeed
     activity_feed: ActivityFeed
     handlers: Handlers
@@ -114,6 +121,7 @@ class Contexts:
         )
         self._bulk = BulkService(services.bulk_tasks, services.signals)
         self._notifications = NotificationService(services.notifications, services.notification_feed)
+        self._webhook_secrets = WebhookSecretService(services.webhook_secrets, services.origins, services.ids)
 
     def new(self, caller: Caller, traceparent: str) -> Context:
         services = self._services
@@ -132,6 +140,7 @@ class Contexts:
             schedules=self._schedules,
             bulk=self._bulk,
             notifications=self._notifications,
+            webhook_secrets=self._webhook_secrets,
             task_feed=services.task_feed,
             activity_feed=services.activity_feed,
             handlers=services.handlers,

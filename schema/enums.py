@@ -65,7 +65,7 @@ _describe(
         AttemptState.TIMED_OUT: "It took longer than the task's timeout.",
         AttemptState.CANCELLED: "It was asked to stop, and did.",
         AttemptState.LOST: "Its worker was not heard of any more.",
-        AttemptState.SNOOZED: "The handler put it off; it uses up no attempt.",
+        AttemptState.SNOOZED: "It was put off by its handler, or because its host is down; uses no attempt.",
     },
 )
 _describe(

@@ -30,6 +30,10 @@ def schedule_id(id: UUID) -> strawberry.ID:
     return strawberry.ID(wrap(f"Schedule:{id}"))
 
 
+def webhook_secret_id(id: UUID) -> strawberry.ID:
+    return strawberry.ID(wrap(f"WebhookSecret:{id}"))
+
+
 def event_id(task: UUID, version: int) -> strawberry.ID:
     """The same however often the event is delivered."""
     return strawberry.ID(wrap(f"TaskEvent:{task}:{version}"))
@@ -60,6 +64,13 @@ def read_notification_id(id: strawberry.ID) -> UUID | None:
 def read_schedule_id(id: strawberry.ID) -> UUID | None:
     match _parts(id):
         case ["Schedule", text]:
+            return read_uuid(text)
+    return None
+
+
+def read_webhook_secret_id(id: strawberry.ID) -> UUID | None:
+    match _parts(id):
+        case ["WebhookSecret", text]:
             return read_uuid(text)
     return None
 

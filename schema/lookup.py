@@ -10,12 +10,19 @@ import strawberry
 from domain.paging import MAX_PAGE
 from schema.attempts import AttemptNode
 from schema.context import Ask, Context
-from schema.ids import read_attempt_id, read_notification_id, read_schedule_id, read_task_id
+from schema.ids import (
+    read_attempt_id,
+    read_notification_id,
+    read_schedule_id,
+    read_task_id,
+    read_webhook_secret_id,
+)
 from schema.node import Node
 from schema.notifications import NotificationNode
 from schema.refusals import invalid
 from schema.schedules import ScheduleNode
 from schema.tasks import TaskNode
+from schema.webhook_secrets import WebhookSecretNode
 
 
 async def node(
@@ -47,4 +54,7 @@ async def _found(context: Context, id: strawberry.ID) -> Node | None:
     if (notification := read_notification_id(id)) is not None:
         told = await context.loaders.notification(notification)
         return None if told is None else NotificationNode.of(told)
+    if (secret := read_webhook_secret_id(id)) is not None:
+        kept = await context.webhook_secrets.find(context.caller, secret)
+        return None if kept is None else WebhookSecretNode.of(kept)
     return None

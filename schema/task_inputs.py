@@ -30,7 +30,9 @@ class HttpActionInput:
         description="https, without credentials, and not of an inner address; up to 2,048 characters."
     )
     headers: Json | None = strawberry.field(
-        default=UNSET, description="An object of texts: headers of your own, by name."
+        default=UNSET,
+        description="An object of texts: headers of your own, by name. Those that carry credentials are kept "
+        "encrypted, and never shown again.",
     )
     body: Json | None = strawberry.field(default=UNSET, description="What is sent; up to 64 KiB.")
 

@@ -16,7 +16,7 @@ Refused = (Refusal, Refusals)
 class UserErrorCode(Enum):
     NOT_FOUND = strawberry.enum_value("NOT_FOUND", description="There is no such thing, or it is not yours.")
     INVALID = strawberry.enum_value("INVALID", description="The value is not allowed here.")
-    CONFLICT = strawberry.enum_value("CONFLICT", description="The key already names another task.")
+    CONFLICT = strawberry.enum_value("CONFLICT", description="There is already one, and it is another.")
     STALE_VERSION = strawberry.enum_value(
         "STALE_VERSION", description="Someone else changed it first: read it again."
     )

@@ -31,6 +31,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+keys = typer.Typer(help="The keys that encrypt what is secret at rest.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
 Host = Annotated[str, typer.Option(help="The address to listen at. Anyone who can reach it may do everything.")]
 Port = Annotated[int, typer.Option(help="The port to listen at; 0 takes a free one.", min=0, max=65_535)]
 
@@ -99,6 +102,37 @@ def migrate() -> None:
         typer.echo("The database is up to date.")
 
     _run(settings, bring_up_to_date(), sys.exit)
+
+
+@keys.command()
+def new(
+    id: Annotated[str, typer.Argument(help="What to call it: letters, digits, hyphens and underscores.")],
+) -> None:
+    """Prints a new key, to put first in CARILLON_ENCRYPTION_KEYS."""
+    from infra.encryption.keys import new_key, read_keys
+
+    key = new_key(id)
+    try:
+        read_keys(key)
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    typer.echo(key)
+
+
+@keys.command()
+def rotate() -> None:
+    """Encrypts everything with the first key, so that the others can be dropped."""
+    settings = read_service_settings("database_url")
+    from infra.bootstrap import CannotStart, reencrypt_database
+
+    async def reencrypt() -> None:
+        done = await reencrypt_database(settings)
+        typer.echo(f"Encrypted anew: {done.changed}.")
+        if done.unreadable:
+            raise CannotStart(f"Not decrypted, and left as they are: {done.unreadable}. Keep the older keys.")
+
+    _run(settings, reencrypt(), sys.exit)
 
 
 @app.command()

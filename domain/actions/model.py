@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -26,12 +27,19 @@ class Notify:
     kind: ActionKind = field(default=ActionKind.NOTIFY, init=False)
 
 
+@dataclass(frozen=True, slots=True)
+class SealedValue:
+    """An encrypted text: only who sends it opens it."""
+
+    text: str = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Http:
-    """A webhook call: POST of `body` as JSON."""
+    """A webhook call: POST of `body` as JSON. Once stored, the headers that carry credentials are sealed."""
 
     url: str = field(repr=False)
-    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str | SealedValue] = field(default_factory=dict, repr=False)
     body: JsonValue = field(default=None, repr=False)
     kind: ActionKind = field(default=ActionKind.HTTP, init=False)
 
@@ -59,6 +67,8 @@ class Call:
     """The fencing number: grows with each start of the task, and is never reset."""
     due_at: datetime
     traceparent: str
+    put_off: int = 0
+    """Attempts before this one that did not count: snoozed ones, and those before the task was run again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +98,10 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Snoozed:
-    """Not now: due again at `until`. Uses no attempt."""
+    """Not now: due again at `until`. Uses no attempt. `because` tells why, where there is more to tell."""
 
     until: datetime
+    because: Failed | None = None
 
 
 Outcome = Succeeded | Failed | TimedOut | Cancelled | Snoozed

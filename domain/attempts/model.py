@@ -93,8 +93,11 @@ def settle(started: Started, outcome: Outcome, draw: float) -> Settled:
             return _settled(started, AttemptState.SUCCEEDED, TaskState.SUCCEEDED, result=result)
         case Cancelled():
             return _settled(started, AttemptState.CANCELLED, TaskState.CANCELLED)
-        case Snoozed(until=until):
-            return _settled(started, AttemptState.SNOOZED, TaskState.RETRYING, due_at=until, counts=False)
+        case Snoozed(until=until, because=because):
+            why = {} if because is None else _error(because)
+            return _settled(
+                started, AttemptState.SNOOZED, TaskState.RETRYING, due_at=until, counts=False, **why
+            )
         case TimedOut(seconds=seconds):
             failed = Failed(type="TimedOut", message=f"It took longer than {seconds:g} s.")
             return _failed(started, AttemptState.TIMED_OUT, failed, draw)
@@ -103,13 +106,17 @@ def settle(started: Started, outcome: Outcome, draw: float) -> Settled:
 
 
 def _failed(started: Started, state: AttemptState, failed: Failed, draw: float) -> Settled:
-    error = {"error_type": failed.type, "error_message": failed.message}
+    error = _error(failed)
     if not failed.retryable or started.counted >= started.retry.max_attempts:
         return _settled(started, state, TaskState.FAILED, **error)
     delay = started.retry.delay(started.counted, draw)
     if failed.after is not None:
         delay = timedelta(seconds=failed.after)
     return _settled(started, state, TaskState.RETRYING, due_in=delay, **error)
+
+
+def _error(failed: Failed) -> dict[str, str]:
+    return {"error_type": failed.type, "error_message": failed.message}
 
 
 def _settled(

@@ -1,4 +1,4 @@
-"""A task as bytes and back, exactly: how the cache keeps it."""
+"""A task as bytes and back, exactly but for its credentials, which the cache is not told."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from domain.actions.credentials import shown
 from domain.actions.model import Action, ActionKind, Http, Notify, Run
 from domain.attempts.retry import Backoff, RetryPolicy
 from domain.tasks.model import Task, TaskError
@@ -125,7 +126,7 @@ def _action(action: Action) -> list[Any]:
         case Notify(body=body):
             return [ActionKind.NOTIFY, body]
         case Http(url=url, headers=headers, body=body):
-            return [ActionKind.HTTP, url, headers, body]
+            return [ActionKind.HTTP, url, shown(headers), body]
         case Run(handler=handler, payload=payload):
             return [ActionKind.RUN, handler, payload]
 

@@ -5,26 +5,44 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import ssl
-from contextlib import aclosing
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 
 import httpcore2
+from prometheus_client import CollectorRegistry, Counter
 
-from domain.actions.model import Call, Failed, Http, Outcome
+from domain.actions.credentials import is_credential
+from domain.actions.model import Call, Failed, Http, Outcome, Snoozed, Succeeded
 from domain.clock import Clock
-from domain.errors import Refusal
-from infra.http.answers import outcome
+from domain.errors import ForbiddenUrl, Refusal, Unavailable
+from domain.resilience.breaker import Verdict
+from domain.webhooks.ports import Unreadable, WebhookSecrets
+from infra.encryption.headers import HeaderSeals
+from infra.encryption.keys import KeyRing, Undecryptable
+from infra.http.answers import outcome, without
+from infra.http.breaking import HostBreakers
 from infra.http.destination import Destination, Rules
-from infra.http.guard import Blocked, Guard, Resolve, Unresolved, system_resolver
-from infra.http.headers import check_headers
-from infra.http.signing import Signer
+from infra.http.exchange import FAULTS, Exchange, Headers, fault_message
+from infra.http.guard import Blocked, Resolve, system_resolver
+from infra.http.headers import check_credentials, check_headers
+from infra.http.signing import Signer, signed
 from infra.settings import Settings
+from infra.system import draw
 
-READ = 64 * 1024
-"""Bytes of an answer that are read; the rest is not waited for."""
+SECRETS_PAUSE = 5.0
+"""Seconds, and up to twice as many, until a webhook is tried again whose secrets could not be read."""
+SERVER_ERROR = 500
 
 
-def build_webhooks(settings: Settings, clock: Clock) -> HttpWebhooks:
+def build_webhooks(
+    settings: Settings,
+    clock: Clock,
+    *,
+    keys: KeyRing | None = None,
+    secrets: WebhookSecrets | None = None,
+    registry: CollectorRegistry | None = None,
+) -> HttpWebhooks:
     """Webhooks as the settings have them. Raises ValueError for a secret that cannot sign."""
     # At DEBUG the library logs every header, secrets among them.
     logging.getLogger("httpcore2").setLevel(logging.INFO)
@@ -32,9 +50,12 @@ def build_webhooks(settings: Settings, clock: Clock) -> HttpWebhooks:
         Rules(settings.http_allow_insecure, settings.http_allowed_networks),
         system_resolver(),
         httpcore2.AnyIOBackend(),
-        signer=Signer(settings.webhook_secret),
+        signer=Signer(settings.webhook_secret, secrets),
+        seals=HeaderSeals(keys or KeyRing()),
+        breakers=HostBreakers(clock, draw, registry),
         clock=clock,
         timeout=settings.http_timeout,
+        registry=registry,
     )
 
 
@@ -48,92 +69,101 @@ class HttpWebhooks:
         network: httpcore2.AsyncNetworkBackend,
         *,
         signer: Signer,
+        seals: HeaderSeals,
+        breakers: HostBreakers,
         clock: Clock,
         timeout: float,
+        draw: Callable[[], float] = draw,
+        registry: CollectorRegistry | None = None,
     ) -> None:
         self._rules = rules
-        self._resolve = resolve
-        self._network = network
+        self._exchange = Exchange(rules, resolve, network)
         self._signer = signer
+        self._seals = seals
+        self._breakers = breakers
         self._clock = clock
         self._timeout = timeout
-        self._tls = httpcore2.default_ssl_context()
+        self._draw = draw
+        self._sent = Counter(
+            "carillon_webhooks", "Webhooks by what came of them", ["outcome"], registry=registry
+        )
 
     async def check(self, http: Http) -> None:
         self._rules.read(http.url)
         check_headers(http.headers)
+        check_credentials(http.headers, encrypts=self._seals.usable)
 
     async def send(self, http: Http, call: Call) -> Outcome:
+        outcome = await self._send(http, call)
+        self._sent.labels(_kind(outcome)).inc()
+        return outcome
+
+    async def _send(self, http: Http, call: Call) -> Outcome:
         try:
             # Again: what was allowed when the task was made may not be allowed any more.
             destination = self._rules.read(http.url)
+            http = replace(http, headers=self._seals.opened(call.tenant, http))
             check_headers(http.headers)
         except Refusal as refusal:
             return Failed(type=type(refusal).__name__, message=refusal.message, retryable=False)
+        except Undecryptable as error:
+            return Failed(type="Undecryptable", message=f"a header cannot be decrypted: {error}")
+        if (put_off := self._breakers.put_off(destination, call)) is not None:
+            return put_off
+        verdict = Verdict.UNKNOWN
+        try:
+            outcome, verdict = await self._try(destination, http, call)
+        finally:
+            self._breakers.tell(destination, call, verdict)
+        return outcome
+
+    async def _try(self, destination: Destination, http: Http, call: Call) -> tuple[Outcome, Verdict]:
         host = destination.host
+        body = json.dumps(http.body, separators=(",", ":"))
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._post(destination, http, call)
+                headers = await self._headers(destination, http, call, body)
+                answer = await self._exchange.post(destination, headers, body)
+        except Unavailable:
+            pause = timedelta(seconds=SECRETS_PAUSE * (1 + self._draw()))
+            return Snoozed(self._clock.now() + pause), Verdict.UNKNOWN
+        except Unreadable as error:
+            return Failed(type="Undecryptable", message=str(error)), Verdict.UNKNOWN
         except Blocked:
             message = f"{host} leads to an address or port webhooks may not be sent to"
-            return Failed(type="ForbiddenUrl", message=message, retryable=False)
-        except (TimeoutError, httpcore2.TimeoutException):
-            return Failed(type="Timeout", message=f"{host} did not answer in time")
-        except Unresolved:
-            return Failed(type="NetworkError", message=f"the name {host} could not be resolved")
-        except (httpcore2.NetworkError, httpcore2.ProtocolError, ssl.SSLError) as error:
-            return Failed(type="NetworkError", message=f"{host} {_what_happened(error)}")
+            return Failed(type=ForbiddenUrl.__name__, message=message, retryable=False), Verdict.UNKNOWN
+        except FAULTS as fault:
+            late = isinstance(fault, TimeoutError | httpcore2.TimeoutException)
+            failed = Failed(type="Timeout" if late else "NetworkError", message=fault_message(host, fault))
+            return failed, Verdict.FAILS
+        credentials = [str(value) for name, value in http.headers.items() if is_credential(name)]
+        meant = without(outcome(host, answer, self._clock.now()), credentials)
+        return meant, Verdict.WORKS if answer.status < SERVER_ERROR else Verdict.FAILS
 
-    async def _post(self, destination: Destination, http: Http, call: Call) -> Outcome:
-        body = json.dumps(http.body, separators=(",", ":"))
-        headers = self._headers(destination, http, call, body)
-        # A connection for each webhook: one kept open would skip the check of where the name leads now.
-        async with (
-            Guard(self._rules, self._resolve, self._network) as guard,
-            httpcore2.AsyncHTTPConnection(
-                destination.url.origin, ssl_context=self._tls, network_backend=guard
-            ) as connection,
-            connection.stream("POST", destination.url, headers=headers, content=body.encode()) as response,
-        ):
-            read = bytearray()
-            async with aclosing(response.aiter_stream()) as chunks:
-                async for chunk in chunks:
-                    read += chunk
-                    if len(read) >= READ:
-                        break
-        retry_after = next((value for name, value in response.headers if name.lower() == b"retry-after"), None)
-        return outcome(
-            destination.host,
-            response.status,
-            None if retry_after is None else retry_after.decode("latin-1"),
-            bytes(read),
-            self._clock.now(),
-        )
-
-    def _headers(
-        self, destination: Destination, http: Http, call: Call, body: str
-    ) -> list[tuple[bytes | str, bytes | str]]:
+    async def _headers(self, destination: Destination, http: Http, call: Call, body: str) -> Headers:
+        now = self._clock.now()
+        webhooks = await self._signer.webhooks(call.tenant, destination.origin, now)
         headers = {
             "host": destination.authority,
             "content-type": "application/json",
             "user-agent": "Carillon",
-            **{name.lower(): value for name, value in http.headers.items()},
+            **{name.lower(): str(value) for name, value in http.headers.items()},
             "accept-encoding": "identity",
             "traceparent": call.traceparent,
             "carillon-attempt": str(call.attempt),
             "carillon-fence": str(call.fence),
-            **self._signer.headers(str(call.task_id), self._clock.now(), body),
+            **signed(webhooks, str(call.task_id), now, body),
         }
         return list(headers.items())
 
 
-def _what_happened(error: Exception) -> str:
-    """Which kind of fault it was; never the library's own words, which may quote what was sent."""
-    cause = error.__cause__
-    if isinstance(error, ssl.SSLError) or isinstance(cause, ssl.SSLError):
-        return "could not be trusted: TLS failed"
-    if isinstance(error, httpcore2.ConnectError):
-        return "could not be reached"
-    if isinstance(error, httpcore2.ProtocolError):
-        return "did not answer in HTTP"
-    return "broke the connection"
+def _kind(outcome: Outcome) -> str:
+    match outcome:
+        case Succeeded():
+            return "succeeded"
+        case Failed(type=type) if type == ForbiddenUrl.__name__:
+            return "blocked"
+        case Snoozed() | Failed(type="HostDown"):
+            return "put_off"
+        case _:
+            return "failed"

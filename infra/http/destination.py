@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpcore2
 import httpx2
 
-from domain.errors import ForbiddenUrl, Invalid
+from domain.errors import ForbiddenUrl, Invalid, Refusal
 from infra.http.addresses import Address, Network, permitted, within
 
 LENGTH = 2_048
@@ -44,6 +44,11 @@ class Destination:
         return httpcore2.URL(scheme=self.scheme, host=self.host, port=self.port, target=self.target)
 
     @property
+    def origin(self) -> str:
+        """As secrets are looked up by."""
+        return f"{self.scheme}://{self.authority}"
+
+    @property
     def authority(self) -> str:
         """What the Host header says."""
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -75,10 +80,22 @@ class Rules:
             raise Invalid("A webhook's URL has no fragment: leave out what follows #", _PATH)
         port = _port(parsed)
         host = parsed.raw_host.decode("ascii").removesuffix(".")
-        self._check_host(host, port, plain=parsed.scheme == "http")
+        host = self._checked_host(host, port, plain=parsed.scheme == "http")
         return Destination(scheme=parsed.scheme, host=host, port=port, target=parsed.raw_path)
 
-    def _check_host(self, host: str, port: int, *, plain: bool) -> None:
+    def origin(self, text: str) -> str:
+        """Implements Origins. Raises Invalid or ForbiddenUrl."""
+        try:
+            destination = self.read(text)
+        except Refusal as refusal:
+            refusal.path = ()
+            raise
+        if destination.target != b"/" or text.endswith("?"):
+            raise Invalid("An origin is https://host or https://host:port, without a path")
+        return destination.origin
+
+    def _checked_host(self, host: str, port: int, *, plain: bool) -> str:
+        """The name, or the address as it is usually written."""
         usual = port in SECURE_PORTS or (plain and port == PLAIN_PORT)
         address = _literal(host)
         if address is not None:
@@ -91,6 +108,7 @@ class Rules:
             usual = True  # the name may lead to a network that is allowed: the guard sees where it leads
         if not usual:
             raise ForbiddenUrl("Webhooks may be sent to the ports 443 and 8443 only", _PATH)
+        return host if address is None else str(address)
 
 
 def _parsed(url: str) -> httpx2.URL:

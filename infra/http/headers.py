@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from domain.errors import Invalid
+from domain.actions.credentials import REDACTED, is_credential
+from domain.actions.model import SealedValue
+from domain.errors import Invalid, NothingEncrypts
 
 COUNT = 32
 SIZE = 8 * 1024
@@ -19,7 +21,7 @@ _RESERVED = re.compile(
 )
 
 
-def check_headers(headers: Mapping[str, str]) -> None:
+def check_headers(headers: Mapping[str, str | SealedValue]) -> None:
     """Raises Invalid, naming the header."""
     if len(headers) > COUNT:
         raise Invalid(f"A webhook has at most {COUNT} headers of its own", ("headers",))
@@ -37,3 +39,14 @@ def check_headers(headers: Mapping[str, str]) -> None:
         seen.add(name.lower())
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
             raise Invalid("The value of a header is printable ASCII, without spaces around it", path)
+
+
+def check_credentials(headers: Mapping[str, str | SealedValue], *, encrypts: bool) -> None:
+    """Of headers that are to be stored. Raises Invalid, naming the header."""
+    for name, value in headers.items():
+        if not is_credential(name):
+            continue
+        if value == REDACTED:
+            raise Invalid("This is how a kept value is shown: give the value itself", ("headers", name))
+        if not encrypts:
+            raise NothingEncrypts(path=("headers", name))

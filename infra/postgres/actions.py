@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from domain.actions.model import Action, ActionKind, Http, Notify, Run
+from domain.actions.model import Action, ActionKind, Http, Notify, Run, SealedValue
+from infra.encryption.headers import HeaderSeals
+
+SEALED = "sealed"
 
 
-def action_to_json(action: Action) -> str:
-    match action:
+def action_to_json(action: Action, tenant: str, seals: HeaderSeals) -> str:
+    """Headers that carry credentials are encrypted, for this tenant."""
+    match seals.sealed(tenant, action):
         case Notify(body=body):
             return json.dumps({"kind": action.kind, "body": body})
         case Http(url=url, headers=headers, body=body):
-            return json.dumps({"kind": action.kind, "url": url, "headers": headers, "body": body})
+            fields = {"url": url, "headers": _stored(headers), "body": body}
+            return json.dumps({"kind": action.kind, **fields})
         case Run(handler=handler, payload=payload):
             return json.dumps({"kind": action.kind, "handler": handler, "payload": payload})
 
@@ -27,6 +33,20 @@ def action_from(stored: dict[str, Any]) -> Action:
         case ActionKind.NOTIFY:
             return Notify(body=stored["body"])
         case ActionKind.HTTP:
-            return Http(url=stored["url"], headers=stored["headers"], body=stored["body"])
+            return Http(url=stored["url"], headers=_read(stored["headers"]), body=stored["body"])
         case _:
             return Run(handler=stored["handler"], payload=stored["payload"])
+
+
+def _stored(headers: Mapping[str, str | SealedValue]) -> dict[str, str | dict[str, str]]:
+    return {
+        name: {SEALED: value.text} if isinstance(value, SealedValue) else value
+        for name, value in headers.items()
+    }
+
+
+def _read(headers: dict[str, str | dict[str, str]]) -> dict[str, str | SealedValue]:
+    return {
+        name: SealedValue(value[SEALED]) if isinstance(value, dict) else value
+        for name, value in headers.items()
+    }

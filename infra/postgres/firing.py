@@ -23,6 +23,8 @@ from domain.schedules.model import Schedule
 from domain.schedules.overlap import OverlapPolicy
 from domain.schedules.ports import Fired, Recurrences
 from domain.tasks.model import Task
+from infra.encryption.headers import HeaderSeals
+from infra.encryption.keys import KeyRing
 from infra.postgres.changes import Changed, versions
 from infra.postgres.database import Connection, Database
 from infra.postgres.schedules import COLUMNS, schedule_from
@@ -33,6 +35,8 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+AS_STORED = HeaderSeals(KeyRing())
+"""What a template holds is encrypted already, and its tasks take it over: firing needs no keys."""
 MOST_CANCELLED = 1_000
 """Unfinished tasks that a round cancels for new ones: one for each schedule, unless its policy changed."""
 
@@ -216,7 +220,7 @@ async def _unfinished(connection: Connection, records: Sequence[asyncpg.Record])
 
 
 async def _insert(connection: Connection, tasks: Sequence[Task]) -> int:
-    made = len(await insert(connection, tasks)) if tasks else 0
+    made = len(await insert(connection, tasks, AS_STORED)) if tasks else 0
     if made < len(tasks):
         log.error("fire times had their tasks already", extra={"fire_times": len(tasks) - made})
     return made

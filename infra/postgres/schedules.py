@@ -19,6 +19,7 @@ from domain.schedules.model import Schedule, TaskTemplate
 from domain.schedules.overlap import OverlapPolicy
 from domain.schedules.ports import Change, Make
 from domain.schedules.recurrence import Cron, Every, Recurrence, RRule
+from infra.encryption.headers import HeaderSeals
 from infra.postgres.actions import action_from, action_to_json
 from infra.postgres.database import Connection, Database
 
@@ -50,13 +51,14 @@ _MICROSECOND = timedelta(microseconds=1)
 class PostgresSchedules:
     """Implements domain.schedules.ports.Schedules."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, seals: HeaderSeals) -> None:
         self._database = database
+        self._seals = seals
 
     async def add(self, make: Make) -> Schedule:
         async with self._database.transaction("add_schedule") as connection:
-            schedule = make(await connection.fetchval("select now()"))
-            await connection.execute(INSERT, *_values(schedule))
+            schedule = self._sealed(make(await connection.fetchval("select now()")))
+            await connection.execute(INSERT, *_values(schedule, self._seals))
         return schedule
 
     async def find(self, tenant: str, ids: Sequence[UUID]) -> list[Schedule | None]:
@@ -100,8 +102,8 @@ class PostgresSchedules:
             before = schedule_from(record)
             after = change(before, record["now"])
             if after != before:
-                after = replace(after, version=before.version + 1, updated_at=record["now"])
-                await connection.execute(CHANGE, *_values(after))
+                after = self._sealed(replace(after, version=before.version + 1, updated_at=record["now"]))
+                await connection.execute(CHANGE, *_values(after, self._seals))
         return after
 
     async def delete(
@@ -110,6 +112,10 @@ class PostgresSchedules:
         async with self._database.transaction("delete_schedule") as connection:
             await _locked(connection, tenant, id, version, owner)
             await connection.execute(DELETE, id)
+
+    def _sealed(self, schedule: Schedule) -> Schedule:
+        action = self._seals.sealed(schedule.tenant, schedule.task.action)
+        return replace(schedule, task=replace(schedule.task, action=action))
 
 
 def schedule_from(record: asyncpg.Record) -> Schedule:
@@ -141,7 +147,7 @@ def schedule_from(record: asyncpg.Record) -> Schedule:
     )
 
 
-def _values(schedule: Schedule) -> list[Any]:
+def _values(schedule: Schedule, seals: HeaderSeals) -> list[Any]:
     """In the order of COLUMNS."""
     return [
         schedule.id,
@@ -157,7 +163,7 @@ def _values(schedule: Schedule) -> list[Any]:
         schedule.overlap_policy.value,
         schedule.paused,
         schedule.fault,
-        json.dumps(_template_json(schedule.task)),
+        json.dumps(_template_json(schedule.task, schedule.tenant, seals)),
         schedule.owner,
         schedule.revision,
         schedule.version,
@@ -192,13 +198,13 @@ def _recurrence(stored: dict[str, Any]) -> Recurrence:
             return Every(value * _SECOND)
 
 
-def _template_json(task: TaskTemplate) -> dict[str, Any]:
+def _template_json(task: TaskTemplate, tenant: str, seals: HeaderSeals) -> dict[str, Any]:
     """Its owner is a column, to list schedules by."""
     return {
         "title": task.title,
         "description": task.description,
         "labels": task.labels,
-        "action": json.loads(action_to_json(task.action)),
+        "action": json.loads(action_to_json(task.action, tenant, seals)),
         "queue": task.queue,
         "priority": task.priority,
         "timeout": task.timeout // _MICROSECOND,

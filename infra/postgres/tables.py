@@ -305,3 +305,29 @@ class NotificationRow(SQLModel, table=True):
     created_at: datetime = Field(sa_type=INSTANT, sa_column_kwargs=_now())
     read_at: datetime | None = Field(default=None, sa_type=INSTANT)
     traceparent: str = Field(sa_type=Text)
+
+
+class WebhookSecretRow(SQLModel, table=True):
+    """Encrypted: its tenant, its origin and its id are part of what the ciphertext is bound to."""
+
+    __tablename__ = "webhook_secrets"
+    __table_args__ = (
+        Index("webhook_secrets_by_origin", "tenant", "origin", "created_at"),
+        Index(
+            "webhook_secrets_active",
+            "tenant",
+            "origin",
+            unique=True,
+            postgresql_where=text("retires_at is null"),
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    tenant: str = Field(sa_type=Text)
+    origin: str = Field(sa_type=Text)
+    prefix: str = Field(sa_type=Text)
+    key_id: str = Field(sa_type=Text)
+    nonce: bytes = Field(sa_type=LargeBinary)
+    ciphertext: bytes = Field(sa_type=LargeBinary)
+    created_at: datetime = Field(sa_type=INSTANT, sa_column_kwargs=_now())
+    retires_at: datetime | None = Field(default=None, sa_type=INSTANT)

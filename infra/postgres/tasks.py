@@ -20,6 +20,7 @@ from domain.tasks.model import Task, TaskError
 from domain.tasks.ports import Added, Change
 from domain.tasks.states import TaskState
 from domain.tasks.words import words
+from infra.encryption.headers import HeaderSeals
 from infra.postgres.actions import action_from_json, action_to_json
 from infra.postgres.database import Connection, Database
 from infra.postgres.task_listing import MATCHES, ORDERS, Arguments, Where, conditions, matches, page_clause
@@ -115,14 +116,16 @@ ADD_TRIES = 3
 class PostgresTasks:
     """Implements domain.tasks.ports.Tasks."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, seals: HeaderSeals) -> None:
         self._database = database
+        self._seals = seals
 
     async def add(self, tasks: Sequence[Task]) -> list[Added]:
+        tasks = [_sealed(task, self._seals) for task in tasks]
         for _ in range(ADD_TRIES):
             try:
                 async with self._writing(tasks) as connection:
-                    return await _add(connection, tasks)
+                    return await _add(connection, tasks, self._seals)
             except _KeyVanished:
                 continue
         raise Unavailable("PostgreSQL")  # the tasks of our keys are deleted faster than we can read them
@@ -182,7 +185,7 @@ class PostgresTasks:
                 return before
             if after.state is TaskState.CANCELLED and before.state is not TaskState.CANCELLED:
                 kind = TaskEventKind.CANCELLED
-            stored = await _store(connection, after, kind)
+            stored = await _store(connection, after, kind, self._seals)
             await _index(connection, before, after)
         return stored
 
@@ -214,16 +217,16 @@ class _KeyVanished(Exception):  # noqa: N818  says what happened, and undoes the
     """The task that held one of our keys was gone when we looked for it."""
 
 
-async def insert(connection: Connection, tasks: Sequence[Task]) -> list[asyncpg.Record]:
+async def insert(connection: Connection, tasks: Sequence[Task], seals: HeaderSeals) -> list[asyncpg.Record]:
     """With all that goes with a new task; the one place where tasks are made.
 
     Those whose key or fire time has a task already are left out. Of the others, id, created_at, scheduled_at.
     """
-    return await connection.fetch(ADD, *_columns(tasks))
+    return await connection.fetch(ADD, *_columns(tasks, seals))
 
 
-async def _add(connection: Connection, tasks: Sequence[Task]) -> list[Added]:
-    records = await insert(connection, tasks)
+async def _add(connection: Connection, tasks: Sequence[Task], seals: HeaderSeals) -> list[Added]:
+    records = await insert(connection, tasks, seals)
     stored = {record["id"]: record for record in records}
     named = await _named(connection, [task for task in tasks if task.id not in stored])
     return [
@@ -254,7 +257,7 @@ def _repeated(task: Task, index: int, named: dict[str, asyncpg.Record]) -> Added
     return Added(task_from(first), created=False)
 
 
-def _columns(tasks: Sequence[Task]) -> list[list[Any]]:
+def _columns(tasks: Sequence[Task], seals: HeaderSeals) -> list[list[Any]]:
     rows = [
         (
             task.id,
@@ -262,7 +265,7 @@ def _columns(tasks: Sequence[Task]) -> list[list[Any]]:
             task.title,
             task.description,
             task.scheduled_at if task.scheduled_at != task.created_at else None,
-            action_to_json(task.action),
+            action_to_json(task.action, task.tenant, seals),
             task.queue,
             task.priority,
             task.key,
@@ -286,6 +289,11 @@ def _columns(tasks: Sequence[Task]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
+def _sealed(task: Task, seals: HeaderSeals) -> Task:
+    action = seals.sealed(task.tenant, task.action)
+    return task if action is task.action else replace(task, action=action)
+
+
 def _words(task: Task) -> str:
     return " ".join(words(f"{task.title} {task.description or ''}"))
 
@@ -301,7 +309,7 @@ async def _locked(
     return record
 
 
-async def _store(connection: Connection, task: Task, kind: TaskEventKind) -> Task:
+async def _store(connection: Connection, task: Task, kind: TaskEventKind, seals: HeaderSeals) -> Task:
     error = task.error
     record = await connection.fetchrow(
         CHANGE,
@@ -310,7 +318,7 @@ async def _store(connection: Connection, task: Task, kind: TaskEventKind) -> Tas
         task.description,
         task.state.value,
         task.scheduled_at,
-        action_to_json(task.action),
+        action_to_json(task.action, task.tenant, seals),
         task.queue,
         task.priority,
         task.owner,

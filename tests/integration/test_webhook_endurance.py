@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from domain.actions.model import Failed, Http, Succeeded
-from infra.http.client import READ, build_webhooks
+from infra.http.client import build_webhooks
+from infra.http.exchange import READ
 from tests.support.webhook_receiver import (
     CALL,
     Told,

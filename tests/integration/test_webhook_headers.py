@@ -14,16 +14,18 @@ from domain.errors import ForbiddenUrl, Invalid, Refusal
 from infra.http.client import HttpWebhooks, build_webhooks
 from infra.http.destination import Rules
 from infra.http.headers import check_headers
-from infra.http.signing import Signer
 from tests.support.webhook_receiver import (
     CALL,
+    KEYS,
+    PLAIN,
     Told,
     settings,
 )
 
 
 async def test_what_is_wrong_is_said_when_the_task_is_made() -> None:
-    webhooks = build_webhooks(settings(http_allow_insecure=False, http_allowed_networks=()), Told())
+    closed = settings(http_allow_insecure=False, http_allowed_networks=())
+    webhooks = build_webhooks(closed, Told(), keys=KEYS)
     await webhooks.check(Http(url="https://example.com/hook", headers={"Authorization": "Bearer x"}))
     with pytest.raises(ForbiddenUrl) as forbidden:
         await webhooks.check(Http(url="https://10.0.0.1/"))
@@ -81,6 +83,6 @@ async def test_every_header_that_is_accepted_can_be_sent(headers: dict[str, str]
         return ["93.184.216.34"]
 
     rules = Rules(allow_insecure=True)
-    webhooks = HttpWebhooks(rules, resolve, backend, signer=Signer(None), clock=Told(), timeout=5)
+    webhooks = HttpWebhooks(rules, resolve, backend, **PLAIN, timeout=5)
     outcome = await webhooks.send(Http(url="http://example.com/", headers=headers), CALL)
     assert outcome == Succeeded({"status": 204, "body": ""})

@@ -22,6 +22,7 @@ from infra.http.destination import Rules
 from infra.http.signing import Signer
 from tests.support.webhook_receiver import (
     CALL,
+    PLAIN,
     SECRET,
     Told,
     receiving,
@@ -115,9 +116,7 @@ async def test_a_name_that_leads_inside_is_not_tried_again() -> None:
     async def resolve(host: str, port: int) -> list[str]:
         return ["93.184.216.34", "10.0.0.1"]
 
-    webhooks = HttpWebhooks(
-        Rules(), resolve, httpcore2.AsyncMockBackend([]), signer=Signer(None), clock=Told(), timeout=1
-    )
+    webhooks = HttpWebhooks(Rules(), resolve, httpcore2.AsyncMockBackend([]), **PLAIN, timeout=1)
     outcome = await webhooks.send(Http(url="https://hooks.example.com/secret-path"), CALL)
     assert outcome == Failed(
         type="ForbiddenUrl",
@@ -140,9 +139,7 @@ async def test_tls_is_asked_for_by_name_though_an_address_is_dialled() -> None:
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
     async with server:
         rules = Rules(networks=(ip_network("127.0.0.1/32"),))
-        webhooks = HttpWebhooks(
-            rules, resolve, httpcore2.AnyIOBackend(), signer=Signer(None), clock=Told(), timeout=5
-        )
+        webhooks = HttpWebhooks(rules, resolve, httpcore2.AnyIOBackend(), **PLAIN, timeout=5)
         port = server.sockets[0].getsockname()[1]
         outcome = await webhooks.send(Http(url=f"https://hooks.example.com:{port}/"), CALL)
     assert b"hooks.example.com" in hello
@@ -172,9 +169,7 @@ async def test_an_unresolved_name_is_worth_another_try() -> None:
     async def resolve(host: str, port: int) -> list[str]:
         raise OSError
 
-    webhooks = HttpWebhooks(
-        Rules(), resolve, httpcore2.AsyncMockBackend([]), signer=Signer(None), clock=Told(), timeout=1
-    )
+    webhooks = HttpWebhooks(Rules(), resolve, httpcore2.AsyncMockBackend([]), **PLAIN, timeout=1)
     outcome = await webhooks.send(Http(url="https://gone.example.com/"), CALL)
     assert outcome == Failed(type="NetworkError", message="the name gone.example.com could not be resolved")
 

@@ -22,6 +22,7 @@ from domain.notifications.model import Notification, NotificationKind
 from domain.tasks.model import Task
 from domain.tasks.service import TaskService
 from domain.tenancy.model import Caller
+from infra.http.destination import Rules
 from infra.recurrence.reading import ReadRecurrences
 from schema.build import build_schema
 from schema.context import Context, Contexts
@@ -33,6 +34,7 @@ from tests.support.stores import (
     StoredNotifications,
     StoredSchedules,
     StoredTasks,
+    StoredWebhookSecrets,
 )
 
 Item = TypeVar("Item")
@@ -183,6 +185,7 @@ class Face:
     notification_feed: NotificationStream = field(default_factory=NotificationStream)
     activity_feed: ActivityStream = field(default_factory=ActivityStream)
     recurrences: ReadRecurrences = field(default_factory=ReadRecurrences)
+    origins: Rules = field(default_factory=Rules)
     calls: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -192,6 +195,7 @@ class Face:
         self.activity = StoredActivity(self.calls)
         self.schedules = StoredSchedules(self.clock, self.calls)
         self.notifications = StoredNotifications(self.clock, self.calls)
+        self.webhook_secrets = StoredWebhookSecrets(self.clock, self.calls)
 
     def context(self, caller: Caller = CALLER) -> Context:
         return Contexts(self, poll_interval=POLL).new(caller, TRACEPARENT)

@@ -17,6 +17,8 @@ from domain.attempts.retry import RetryPolicy
 from domain.contracts.tasks import TaskChangedV1
 from domain.tasks.model import Task
 from infra.cache.ports import TaskVersion
+from infra.encryption.headers import HeaderSeals
+from infra.encryption.keys import KeyRing, new_key, read_keys
 from infra.postgres.activity import PostgresActivity
 from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.bulk import PostgresBulkTasks
@@ -28,6 +30,7 @@ from infra.postgres.outbox import PostgresOutbox
 from infra.postgres.rescue import PostgresRescue
 from infra.postgres.schedules import PostgresSchedules
 from infra.postgres.tasks import PostgresTasks
+from infra.postgres.webhook_secrets import PostgresWebhookSecrets
 from infra.postgres.workers import PostgresWorkers
 from infra.recurrence.reading import ReadRecurrences
 from infra.system import SystemClock, TimeOrderedIds
@@ -35,6 +38,7 @@ from infra.system import SystemClock, TimeOrderedIds
 LEASE = timedelta(seconds=30)
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
+KEYS = read_keys(new_key("tests"))
 ids = TimeOrderedIds()
 clock = SystemClock()
 recurrences = ReadRecurrences()
@@ -78,6 +82,7 @@ class Storage:
     notifications: PostgresNotifications
     schedules: PostgresSchedules
     firing: PostgresFiring
+    webhook_secrets: PostgresWebhookSecrets
     changed: list[TaskVersion]
     """What the engine's writes told of."""
 
@@ -121,7 +126,7 @@ class Storage:
 
 
 @asynccontextmanager
-async def open_storage(url: str) -> AsyncIterator[Storage]:
+async def open_storage(url: str, keys: KeyRing = KEYS) -> AsyncIterator[Storage]:
     told: list[TaskVersion] = []
 
     async def changed(versions: Sequence[TaskVersion]) -> None:
@@ -132,8 +137,8 @@ async def open_storage(url: str) -> AsyncIterator[Storage]:
         yield Storage(
             url=url,
             database=database,
-            tasks=PostgresTasks(database),
             bulk_tasks=PostgresBulkTasks(database, changed),
+            tasks=PostgresTasks(database, HeaderSeals(keys)),
             due_tasks=PostgresDueTasks(database, changed),
             attempts=PostgresAttempts(database, changed),
             activity=PostgresActivity(database),
@@ -141,7 +146,8 @@ async def open_storage(url: str) -> AsyncIterator[Storage]:
             rescue=PostgresRescue(database, changed),
             outbox=PostgresOutbox(url, database, 5),
             notifications=PostgresNotifications(database),
-            schedules=PostgresSchedules(database),
+            schedules=PostgresSchedules(database, HeaderSeals(keys)),
             firing=PostgresFiring(database, recurrences, ids, changed),
+            webhook_secrets=PostgresWebhookSecrets(database, keys),
             changed=told,
         )

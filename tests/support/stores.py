@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from domain.attempts.activity import LogLine, LogPlace, NewLine, ProgressReport, Recent
@@ -22,6 +22,7 @@ from domain.tasks.listing import TaskFilter, TaskOrder, TaskPlace
 from domain.tasks.model import Task
 from domain.tasks.ports import Added, Change
 from domain.tasks.states import TaskState
+from domain.webhooks.model import Made, SigningKey, WebhookSecret
 
 
 @dataclass
@@ -211,6 +212,49 @@ class StoredActivity:
 
     async def recent(self, tenant: str, task_id: UUID, after: LogPlace | None) -> Recent | None:
         raise NotImplementedError
+
+
+@dataclass
+class StoredWebhookSecrets:
+    clock: Clock
+    calls: list[str] = field(default_factory=list)
+    rows: dict[UUID, WebhookSecret] = field(default_factory=dict)
+
+    async def add(self, tenant: str, id: UUID, origin: str | None, most: int) -> Made:
+        self.calls.append("add_webhook_secret")
+        if any(each.origin == origin and each.retires_at is None for each in await self.valid(tenant)):
+            raise Conflict("There is already one.")
+        return self._made(tenant, id, origin)
+
+    async def rotate(self, tenant: str, id: UUID, fresh: UUID, overlap: timedelta) -> Made:
+        self.calls.append("rotate_webhook_secret")
+        old = await self.find(tenant, id)
+        if old is None:
+            raise NotFound
+        self.rows[id] = replace(old, retires_at=self.clock.now() + overlap)
+        return self._made(tenant, fresh, old.origin)
+
+    async def delete(self, tenant: str, id: UUID) -> None:
+        self.calls.append("delete_webhook_secret")
+        if await self.find(tenant, id) is None:
+            raise NotFound
+        del self.rows[id]
+
+    async def valid(self, tenant: str) -> list[WebhookSecret]:
+        now = self.clock.now()
+        kept = [each for each in self.rows.values() if each.tenant == tenant]
+        return [each for each in kept if each.retires_at is None or each.retires_at > now]
+
+    async def find(self, tenant: str, id: UUID) -> WebhookSecret | None:
+        return next((each for each in await self.valid(tenant) if each.id == id), None)
+
+    async def signing(self, tenant: str, origin: str) -> Sequence[SigningKey]:
+        raise NotImplementedError
+
+    def _made(self, tenant: str, id: UUID, origin: str | None) -> Made:
+        now = self.clock.now()
+        self.rows[id] = WebhookSecret(id=id, tenant=tenant, origin=origin, prefix="whsec_AbCd", created_at=now)
+        return Made(self.rows[id], "whsec_AbCdEf==")
 
 
 @dataclass

@@ -15,7 +15,11 @@ from uuid import UUID
 from pydantic import SecretStr
 
 from domain.actions.model import Call, Http, Outcome
+from infra.encryption.headers import HeaderSeals
+from infra.encryption.keys import KeyRing, new_key, read_keys
+from infra.http.breaking import HostBreakers
 from infra.http.client import build_webhooks
+from infra.http.signing import Signer
 from infra.settings import Settings
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -29,6 +33,9 @@ CALL = Call(
     traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 )
 
+KEYS = read_keys(new_key("tests"))
+
+
 Write = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -40,6 +47,15 @@ class Told:
 
     def now(self) -> datetime:
         return self.at
+
+
+PLAIN: Any = {
+    "signer": Signer(None),
+    "seals": HeaderSeals(KeyRing()),
+    "breakers": HostBreakers(Told(), lambda: 0.5),
+    "clock": Told(),
+}
+"""A client that signs nothing and opens nothing."""
 
 
 @dataclass
@@ -106,7 +122,7 @@ def settings(**changes: Any) -> Settings:
 
 
 async def send(url: str, *, clock: Told | None = None, call: Call = CALL, **http: Any) -> Outcome:
-    webhooks = build_webhooks(settings(), clock or Told())
+    webhooks = build_webhooks(settings(), clock or Told(), keys=KEYS)
     return await webhooks.send(Http(url=url, **http), call)
 
 

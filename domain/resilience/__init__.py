@@ -1,0 +1,1 @@
+"""Keeping away from what does not work just now."""
