@@ -10,7 +10,16 @@ from uuid import UUID
 from domain.webhooks.model import Made, SigningKey, WebhookSecret
 
 
-class WebhookSecrets(Protocol):
+class SigningKeys(Protocol):
+    async def signing(self, tenant: str, origin: str) -> Sequence[SigningKey]:
+        """The valid ones of this origin, or else those without an origin; the newest first.
+
+        Raises Unreadable when one cannot be decrypted.
+        """
+        ...
+
+
+class WebhookSecrets(SigningKeys, Protocol):
     """Encrypted at rest. At most two of one origin are valid at once: the active one, and one that retires."""
 
     async def add(self, tenant: str, id: UUID, origin: str | None, most: int) -> Made:
@@ -38,13 +47,6 @@ class WebhookSecrets(Protocol):
         ...
 
     async def find(self, tenant: str, id: UUID) -> WebhookSecret | None: ...
-
-    async def signing(self, tenant: str, origin: str) -> Sequence[SigningKey]:
-        """The valid ones of this origin, or else those without an origin; the newest first.
-
-        Raises Unreadable when one cannot be decrypted.
-        """
-        ...
 
 
 class Origins(Protocol):

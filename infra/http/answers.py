@@ -36,16 +36,13 @@ def outcome(host: str, answer: Answer, now: datetime) -> Outcome:
     return Failed(type="HttpStatus", message=message, retryable=waits or status >= 500, after=after)  # noqa: PLR2004  the same
 
 
-def without(outcome: Outcome, credentials: Iterable[str]) -> Outcome:
+def without(body: bytes, credentials: Iterable[str]) -> bytes:
     """A receiver may send back what it was sent: what is kept of its answer does not hold these."""
-    if not isinstance(outcome, Succeeded):
-        return outcome
-    body = outcome.result["body"]
     for value in credentials:
-        for part in {value, value.rpartition(" ")[2]}:  # also without `Bearer`
-            if len(part) >= SHORTEST_SECRET:
-                body = body.replace(part, REDACTED)
-    return Succeeded(outcome.result | {"body": body})
+        for word in re.split(r"[\s;,]+", value):  # `Bearer` is not the secret
+            if len(word) >= SHORTEST_SECRET:
+                body = body.replace(word.encode(), REDACTED.encode())
+    return body
 
 
 def wait(retry_after: str, now: datetime) -> float | None:

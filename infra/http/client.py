@@ -17,7 +17,7 @@ from domain.actions.model import Call, Failed, Http, Outcome, Snoozed, Succeeded
 from domain.clock import Clock
 from domain.errors import ForbiddenUrl, Refusal, Unavailable
 from domain.resilience.breaker import Verdict
-from domain.webhooks.ports import Unreadable, WebhookSecrets
+from domain.webhooks.ports import SigningKeys, Unreadable
 from infra.encryption.headers import HeaderSeals
 from infra.encryption.keys import KeyRing, Undecryptable
 from infra.http.answers import outcome, without
@@ -40,7 +40,7 @@ def build_webhooks(
     clock: Clock,
     *,
     keys: KeyRing | None = None,
-    secrets: WebhookSecrets | None = None,
+    secrets: SigningKeys | None = None,
     registry: CollectorRegistry | None = None,
 ) -> HttpWebhooks:
     """Webhooks as the settings have them. Raises ValueError for a secret that cannot sign."""
@@ -137,8 +137,10 @@ class HttpWebhooks:
             failed = Failed(type="Timeout" if late else "NetworkError", message=fault_message(host, fault))
             return failed, Verdict.FAILS
         credentials = [str(value) for name, value in http.headers.items() if is_credential(name)]
-        meant = without(outcome(host, answer, self._clock.now()), credentials)
-        return meant, Verdict.WORKS if answer.status < SERVER_ERROR else Verdict.FAILS
+        answer = replace(answer, body=without(answer.body, credentials))
+        return outcome(
+            host, answer, self._clock.now()
+        ), Verdict.WORKS if answer.status < SERVER_ERROR else Verdict.FAILS
 
     async def _headers(self, destination: Destination, http: Http, call: Call, body: str) -> Headers:
         now = self._clock.now()

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from domain.webhooks.model import SigningKey
-from domain.webhooks.ports import WebhookSecrets
+from domain.webhooks.ports import SigningKeys
 
 PREFIX = "whsec_"
 SHORTEST, LONGEST = 24, 64
@@ -37,7 +37,7 @@ class Signer:
     Raises ValueError where `installation` is not `whsec_` and base64 of 24 to 64 bytes; never says what it is.
     """
 
-    def __init__(self, installation: SecretStr | None, secrets: WebhookSecrets | None = None) -> None:
+    def __init__(self, installation: SecretStr | None, secrets: SigningKeys | None = None) -> None:
         self._installation = [] if installation is None else [Webhook(_key(installation.get_secret_value()))]
         self._secrets = secrets
         self._remembered: OrderedDict[tuple[str, str], _Remembered] = OrderedDict()
