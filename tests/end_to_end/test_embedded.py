@@ -153,6 +153,20 @@ async def test_a_webhook_is_signed_and_sent_again_under_the_same_id(
     assert task["traceId"] == first.header("traceparent").split("-")[1]
 
 
+async def test_secrets_can_be_kept_from_the_first_minute(client: HttpClient) -> None:
+    async with receiving() as receiver:
+        made = await client.execute(
+            """mutation($origin: String) { createWebhookSecret(input: {origin: $origin}) {
+                 secret errors { message } } }""",
+            origin=f"http://127.0.0.1:{receiver.port}",
+        )
+        http = {"http": {"url": receiver.url, "headers": {"Authorization": "Bearer 5ecret-of-dev"}}}
+        await until_told(client, await create(client, "Tell the shop", action=http))
+    (request,) = receiver.received
+    assert request.header("authorization") == "Bearer 5ecret-of-dev"
+    Webhook(made["createWebhookSecret"]["secret"]).verify(request.body, dict(request.headers))
+
+
 async def test_a_handler_gets_its_payload_and_its_answer_is_kept(client: HttpClient) -> None:
     value = {"a": [1, 2.5, None, "é"]}
     task = await until_told(client, await create(client, "Echo", action=run("echo", value=value)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import tracemalloc
 
 import pytest
 
@@ -108,6 +110,19 @@ async def test_a_compressed_answer_is_kept_as_it_is() -> None:
         outcome = await send(receiver.url)
     assert isinstance(outcome, Succeeded)
     assert "\x00" not in outcome.result["body"], "PostgreSQL cannot keep it"
+
+
+async def test_a_bomb_is_not_let_off() -> None:
+    bomb = gzip.compress(bytes(50 * 1024 * 1024))
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
+    async with receiving(head.encode() + bomb) as receiver:
+        tracemalloc.start()
+        outcome = await send(receiver.url)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert isinstance(outcome, Succeeded)
+    assert len(outcome.result["body"]) <= 4 * 1024
+    assert most < 5 * 1024 * 1024
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -15,7 +15,7 @@ from domain.webhooks.model import SigningKey
 from domain.webhooks.ports import Unreadable
 from infra.http import signing
 from infra.http.client import build_webhooks
-from infra.http.signing import Signer
+from infra.http.signing import Signer, signed
 from tests.support.storage import Storage, ids
 from tests.support.webhook_receiver import CALL, SECRET, Received, Receiver, Told, receiving, settings
 
@@ -44,6 +44,17 @@ class Sender:
 
     async def make(self, origin: str | None, tenant: str = "acme") -> str:
         return (await self.storage.webhook_secrets.add(tenant, ids.next(), origin, 9)).secret
+
+
+def test_the_published_example_is_signed_as_published() -> None:
+    """Of the specification's own libraries (standard-webhooks/standard-webhooks)."""
+    webhooks = [Webhook("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
+    at = datetime.fromtimestamp(1_614_265_330, UTC)
+    assert signed(webhooks, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, '{"test": 2432232314}') == {
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    }
 
 
 @pytest.mark.postgres

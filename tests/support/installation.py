@@ -240,7 +240,7 @@ async def _stop_all(installation: Installation) -> None:
 
 
 def _secrets(environment: dict[str, str]) -> set[str]:
-    found = {value for name, value in environment.items() if "SECRET" in name}
+    found = {value for name, value in environment.items() if "SECRET" in name or "KEYS" in name}
     for name in ("CARILLON_DATABASE_URL", "CARILLON_REDIS_URL", "CARILLON_AMQP_URL"):
         url = urlsplit(environment[name])
         found.add(f"{url.username}:{url.password}@")

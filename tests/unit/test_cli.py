@@ -15,6 +15,7 @@ from graphql import build_schema
 
 from api.cli.banner import banner
 from api.listening import CannotListen, address_of, listen
+from infra.encryption.keys import read_keys
 
 ROOT = Path(__file__).parents[2]
 URLS = {
@@ -123,3 +124,20 @@ def test_the_banner_says_where_things_are_and_has_a_command_that_works_as_it_sta
     arguments = shlex.split(command)
     assert arguments[1] == "http://127.0.0.1:8000/graphql"
     assert "createTask" in json.loads(arguments[-1])["query"]
+
+
+def test_a_new_key_can_be_put_into_the_settings() -> None:
+    first, second = carillon("keys", "new", "k1"), carillon("keys", "new", "k1")
+    assert read_keys(f"{first.stdout.strip()},{carillon('keys', 'new', 'k2').stdout}").newest == "k1"
+    assert first.stdout != second.stdout
+    refused = carillon("keys", "new", "k 1")
+    assert (refused.returncode, refused.stdout) == (2, "")
+
+
+def test_keys_that_cannot_be_used_are_not_repeated() -> None:
+    ended = carillon("keys", "rotate", **URLS, CARILLON_ENCRYPTION_KEYS="k1:hunter2")
+    assert ended.returncode == 1
+    assert ended.stderr == "CARILLON_ENCRYPTION_KEYS cannot encrypt: the key k1 is not 32 bytes as base64\n"
+    ended = carillon("keys", "rotate", **URLS)
+    assert ended.returncode == 1
+    assert "CARILLON_ENCRYPTION_KEYS is not set" in ended.stderr
