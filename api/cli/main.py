@@ -130,7 +130,8 @@ def rotate() -> None:
         done = await reencrypt_database(settings)
         typer.echo(f"Encrypted anew: {done.changed}.")
         if done.unreadable:
-            raise CannotStart(f"Not decrypted, and left as they are: {done.unreadable}. Keep the older keys.")
+            reasons = "; ".join(sorted(done.reasons))
+            raise CannotStart(f"Not decrypted, and left as they are: {done.unreadable} ({reasons}).")
 
     _run(settings, reencrypt(), sys.exit)
 

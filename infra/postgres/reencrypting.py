@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import asyncpg
@@ -15,10 +14,7 @@ from infra.postgres.actions import action_from_json, action_to_json
 from infra.postgres.database import Database
 from infra.postgres.webhook_secrets import PURPOSE
 
-log = logging.getLogger(__name__)
-
 BATCH = 200
-PAGE = 2_000
 WITH_ACTIONS = ("tasks",)
 """Tables of (id, tenant, action)."""
 FIRST = UUID(int=0)
@@ -33,7 +29,13 @@ update webhook_secrets set key_id = $3, nonce = $4, ciphertext = $5 where id = $
 class Reencrypted:
     changed: int = 0
     unreadable: int = 0
-    """Left as they were: their key is missing."""
+    """Left as they were."""
+    reasons: set[str] = field(default_factory=set)
+    """Why these were."""
+
+    def skip(self, error: Undecryptable) -> None:
+        self.unreadable += 1
+        self.reasons.add(str(error))
 
 
 async def reencrypt(database: Database, keys: KeyRing) -> Reencrypted:
@@ -57,7 +59,7 @@ async def _secrets(database: Database, keys: KeyRing, done: Reencrypted) -> None
                 try:
                     new = keys.seal(keys.open(old, *place), *place)
                 except Undecryptable as error:
-                    _skip(done, "a webhook secret", record["id"], error)
+                    done.skip(error)
                     continue
                 await connection.execute(REPLACE, last, old.nonce, new.key_id, new.nonce, new.ciphertext)
                 done.changed += 1
@@ -72,38 +74,37 @@ async def _actions(database: Database, seals: HeaderSeals, table: str, done: Ree
             case when action->>'kind' = 'HTTP' and action->'headers' <> '{{}}' then action end as action
         from (select id, tenant, action from {table} where id > $1 order by id limit $2) as page order by id
     """
+    # What changed meanwhile was encrypted anew, or is found the next time.
+    replace = f"""
+        update {table} as t set action = n.new::jsonb
+        from unnest($1::uuid[], $2::text[], $3::text[]) as n(id, old, new)
+        where t.id = n.id and t.action = n.old::jsonb
+    """
     last = FIRST
     while True:
         async with database.work("reencrypt") as connection:
-            records = await connection.fetch(page, last, PAGE)
-        for record in records:
-            last = record["id"]
-            if record["action"] is not None:
-                await _action(database, seals, table, record, done)
-        if len(records) < PAGE:
+            records = await connection.fetch(page, last, BATCH)
+        changed = [row for record in records if (row := _resealed(record, seals, done)) is not None]
+        if changed:
+            async with database.work("reencrypt") as connection:
+                await connection.execute(replace, *(list(column) for column in zip(*changed, strict=True)))
+            done.changed += len(changed)
+        if len(records) < BATCH:
             return
+        last = records[-1]["id"]
 
 
-async def _action(
-    database: Database, seals: HeaderSeals, table: str, record: asyncpg.Record, done: Reencrypted
-) -> None:
+def _resealed(record: asyncpg.Record, seals: HeaderSeals, done: Reencrypted) -> tuple[UUID, str, str] | None:
+    """The id, the action as it is, and as it is to be; None where nothing is to be changed."""
+    if record["action"] is None:
+        return None
     http = action_from_json(record["action"])
     assert isinstance(http, Http), "no others are selected"
     try:
         resealed = seals.resealed(record["tenant"], http)
     except Undecryptable as error:
-        _skip(done, f"an action of {table}", record["id"], error)
-        return
+        done.skip(error)
+        return None
     if resealed == http:
-        return
-    # Changed meanwhile, it was encrypted anew, or is found the next time.
-    replace = f"update {table} set action = $3::jsonb where id = $1 and action = $2::jsonb"
-    new = action_to_json(resealed, record["tenant"], seals)
-    async with database.work("reencrypt") as connection:
-        await connection.execute(replace, record["id"], record["action"], new)
-    done.changed += 1
-
-
-def _skip(done: Reencrypted, what: str, id: UUID, error: Undecryptable) -> None:
-    done.unreadable += 1
-    log.error("%s cannot be decrypted: %s", what, error, extra={"id": str(id)})
+        return None
+    return record["id"], record["action"], action_to_json(resealed, record["tenant"], seals)
