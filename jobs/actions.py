@@ -27,5 +27,6 @@ def _call(started: Started) -> Call:
         fence=started.fence,
         due_at=started.due_at,
         traceparent=started.traceparent,
+        fire_time=started.fire_time,
         put_off=started.number - started.counted,
     )

@@ -67,6 +67,8 @@ class Call:
     """The fencing number: grows with each start of the task, and is never reset."""
     due_at: datetime
     traceparent: str
+    fire_time: datetime | None = None
+    """That the task was made for, when a schedule made it."""
     put_off: int = 0
     """Attempts before this one that did not count: snoozed ones, and those before the task was run again."""
 

@@ -67,6 +67,7 @@ class Started:
     due_at: datetime
     started_at: datetime
     traceparent: str
+    fire_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpcore2
 from prometheus_client import CollectorRegistry, Counter
@@ -154,9 +154,14 @@ class HttpWebhooks:
             "traceparent": call.traceparent,
             "carillon-attempt": str(call.attempt),
             "carillon-fence": str(call.fence),
+            **({} if call.fire_time is None else {"carillon-fire-time": _written(call.fire_time)}),
             **signed(webhooks, str(call.task_id), now, body),
         }
         return list(headers.items())
+
+
+def _written(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _kind(outcome: Outcome) -> str:

@@ -203,6 +203,7 @@ def _started(record: asyncpg.Record) -> Started:
         due_at=record["scheduled_at"],
         started_at=record["started_at"],
         traceparent=record["traceparent"],
+        fire_time=record["fire_time"],
     )
 
 

@@ -15,8 +15,24 @@ from infra.postgres.database import Database
 from infra.postgres.webhook_secrets import PURPOSE
 
 BATCH = 200
-WITH_ACTIONS = ("tasks",)
-"""Tables of (id, tenant, action)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where actions are stored, in a table with an id and a tenant."""
+
+    table: str
+    action: str
+    """How the action is read from a row."""
+    column: str
+    value: str
+    """What the column holds with the new action, which is `n.new`."""
+
+
+WITH_ACTIONS = (
+    Place("tasks", "action", "action", "n.new::jsonb"),
+    Place("schedules", "task->'action'", "task", "jsonb_set(t.task, '{action}', n.new::jsonb)"),
+)
 FIRST = UUID(int=0)
 
 SECRETS = "select * from webhook_secrets where key_id <> $1 and id > $2 order by id limit $3"
@@ -42,8 +58,8 @@ async def reencrypt(database: Database, keys: KeyRing) -> Reencrypted:
     """All that is encrypted in this database. Safe to repeat, and to break off."""
     done = Reencrypted()
     await _secrets(database, keys, done)
-    for table in WITH_ACTIONS:
-        await _actions(database, HeaderSeals(keys), table, done)
+    for place in WITH_ACTIONS:
+        await _actions(database, HeaderSeals(keys), place, done)
     return done
 
 
@@ -67,18 +83,20 @@ async def _secrets(database: Database, keys: KeyRing, done: Reencrypted) -> None
             return
 
 
-async def _actions(database: Database, seals: HeaderSeals, table: str, done: Reencrypted) -> None:
+async def _actions(database: Database, seals: HeaderSeals, place: Place, done: Reencrypted) -> None:
     """Row by row in the order of their ids: however few are encrypted, each statement reads so many."""
     page = f"""
         select id, tenant,
             case when action->>'kind' = 'HTTP' and action->'headers' <> '{{}}' then action end as action
-        from (select id, tenant, action from {table} where id > $1 order by id limit $2) as page order by id
+        from (
+            select id, tenant, {place.action} as action from {place.table} where id > $1 order by id limit $2
+        ) as page order by id
     """
     # What changed meanwhile was encrypted anew, or is found the next time.
     replace = f"""
-        update {table} as t set action = n.new::jsonb
+        update {place.table} as t set {place.column} = {place.value}
         from unnest($1::uuid[], $2::text[], $3::text[]) as n(id, old, new)
-        where t.id = n.id and t.action = n.old::jsonb
+        where t.id = n.id and t.{place.action} = n.old::jsonb
     """
     last = FIRST
     while True:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -19,7 +21,7 @@ from infra.encryption.headers import HeaderSeals
 from infra.encryption.keys import KeyRing, new_key, read_keys
 from infra.http.client import build_webhooks
 from infra.postgres.tasks import PostgresTasks
-from tests.support.storage import KEYS, Storage, a_task
+from tests.support.storage import KEYS, Storage, a_schedule_of, a_task
 from tests.support.webhook_receiver import CALL, Told, receiving, settings
 
 TOKEN = "tok-5ecret-0f-the-tests"
@@ -89,6 +91,39 @@ async def test_an_edit_of_something_else_keeps_them(storage: Storage) -> None:
     )
     assert isinstance(changed.action, Http)
     assert HeaderSeals(KEYS).opened("acme", changed.action) == {"Cookie": "a=b"}
+
+
+@pytest.mark.postgres
+async def test_a_schedule_keeps_them_encrypted_and_so_do_its_tasks(storage: Storage) -> None:
+    made = await storage.schedules.add(partial(a_schedule_of, webhook()))
+    await storage.schedules.change("acme", made.id, lambda schedule, _: replace(schedule, name="Other"))
+    assert (await storage.firing.fire(10)).tasks == 1
+    worker = await storage.a_worker()
+    [claimed] = await _all_ids(storage)
+    await storage.due_tasks.claim(10)
+    (started,) = await storage.attempts.start(worker, [claimed])
+    async with storage.database.work("test") as connection:
+        for table in ("schedules", "tasks", "outbox"):
+            rows = await connection.fetch(f"select to_jsonb(t)::text as row from {table} as t")
+            assert rows
+            assert not [row for row in rows if TOKEN in row["row"]], table
+    assert isinstance(started.action, Http)
+    assert HeaderSeals(KEYS).opened("acme", started.action) == HEADERS
+    assert started.fire_time is not None
+    await storage.schedules.change(
+        "acme",
+        made.id,
+        lambda schedule, _: replace(schedule, task=replace(schedule.task, action=webhook(Cookie="a=b"))),
+    )
+    (changed,) = await storage.schedules.find("acme", [made.id])
+    assert changed is not None
+    assert isinstance(changed.task.action, Http)
+    assert HeaderSeals(KEYS).opened("acme", changed.task.action) == {"Cookie": "a=b"}
+
+
+async def _all_ids(storage: Storage) -> list[UUID]:
+    async with storage.database.work("test") as connection:
+        return [record["id"] for record in await connection.fetch("select id from tasks")]
 
 
 @pytest.mark.postgres

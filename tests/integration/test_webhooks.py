@@ -8,7 +8,7 @@ import json
 import logging
 import os
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from ipaddress import ip_network
 
 import httpcore2
@@ -51,6 +51,16 @@ async def test_a_webhook_carries_its_body_its_id_its_trace_and_its_fence() -> No
     assert request.header("carillon-attempt") == "2"
     assert request.header("carillon-fence") == "7"
     assert len(request.headers) == len(dict(request.headers)), "each header once"
+
+
+async def test_a_webhook_of_a_schedule_says_for_which_fire_time_it_is() -> None:
+    fire_time = datetime(2030, 1, 31, 9, 0, 0, 500_000, timezone(timedelta(hours=1)))
+    async with receiving() as receiver:
+        await send(receiver.url, call=replace(CALL, fire_time=fire_time))
+        await send(receiver.url)
+    ours, none = receiver.received
+    assert ours.header("carillon-fire-time") == "2030-01-31T08:00:00.500000Z"
+    assert "carillon-fire-time" not in dict(none.headers)
 
 
 async def test_an_action_may_say_what_its_body_is_and_who_sends_it() -> None:
