@@ -133,11 +133,11 @@ async def test_one_trial_is_made_when_the_pause_is_over_and_its_success_lets_eve
 
 async def test_a_trial_that_is_cancelled_does_not_keep_the_others_away() -> None:
     sending = Sending(BreakerPolicy(failures=1, first_pause=0.01))
-    started = asyncio.Event()
+    started, over = asyncio.Event(), asyncio.Event()
 
     async def hang(writer: asyncio.StreamWriter) -> None:
         started.set()
-        await asyncio.Event().wait()
+        await over.wait()
 
     async with receiving(DOWN) as receiver:
         await sending.to(receiver)
@@ -153,6 +153,7 @@ async def test_a_trial_that_is_cancelled_does_not_keep_the_others_away() -> None
 
         receiver.write = fine
         assert isinstance(await sending.to(receiver), Succeeded)
+        over.set()
 
 
 async def test_a_host_that_stays_down_uses_up_attempts_in_the_end() -> None:
