@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
@@ -18,7 +19,8 @@ from infra.postgres.reencrypting import Reencrypted, reencrypt
 from infra.postgres.schedules import PostgresSchedules
 from infra.postgres.tasks import PostgresTasks
 from infra.postgres.webhook_secrets import PostgresWebhookSecrets
-from tests.support.storage import Storage, a_schedule_of, a_task, ids
+from tests.support.schedules import TEMPLATE, a_schedule
+from tests.support.storage import Storage, a_task, ids
 
 pytestmark = pytest.mark.postgres
 
@@ -30,7 +32,8 @@ WEBHOOK = Http(url=f"{ORIGIN}/a", headers={"Authorization": "Bearer 17", "X-Kind
 async def filled(storage: Storage, ring: KeyRing) -> list[UUID]:
     tasks = PostgresTasks(storage.database, HeaderSeals(ring))
     added = await tasks.add([a_task(action=WEBHOOK), a_task(), a_task(action=WEBHOOK)])
-    await PostgresSchedules(storage.database, HeaderSeals(ring)).add(partial(a_schedule_of, WEBHOOK))
+    schedules = PostgresSchedules(storage.database, HeaderSeals(ring))
+    await schedules.add(partial(a_schedule, task=replace(TEMPLATE, action=WEBHOOK)))
     secrets = PostgresWebhookSecrets(storage.database, ring)
     made = await secrets.add("acme", ids.next(), ORIGIN, 9)
     await secrets.rotate("acme", made.record.id, ids.next(), timedelta(days=1))

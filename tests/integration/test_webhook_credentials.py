@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +20,8 @@ from infra.encryption.headers import HeaderSeals
 from infra.encryption.keys import KeyRing, new_key, read_keys
 from infra.http.client import build_webhooks
 from infra.postgres.tasks import PostgresTasks
-from tests.support.storage import KEYS, Storage, a_schedule_of, a_task
+from tests.support.schedules import TEMPLATE, Garden
+from tests.support.storage import KEYS, Storage, a_task
 from tests.support.webhook_receiver import CALL, Told, receiving, settings
 
 TOKEN = "tok-5ecret-0f-the-tests"
@@ -95,7 +95,7 @@ async def test_an_edit_of_something_else_keeps_them(storage: Storage) -> None:
 
 @pytest.mark.postgres
 async def test_a_schedule_keeps_them_encrypted_and_so_do_its_tasks(storage: Storage) -> None:
-    made = await storage.schedules.add(partial(a_schedule_of, webhook()))
+    made = await Garden(storage).add_passed(1, task=replace(TEMPLATE, action=webhook()))
     await storage.schedules.change("acme", made.id, lambda schedule, _: replace(schedule, name="Other"))
     assert (await storage.firing.fire(10)).tasks == 1
     worker = await storage.a_worker()

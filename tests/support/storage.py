@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 
-from domain.actions.model import Action, Notify
+from domain.actions.model import Notify
 from domain.attempts.model import Started
 from domain.attempts.retry import RetryPolicy
 from domain.contracts.tasks import TaskChangedV1
-from domain.schedules.model import Schedule, TaskTemplate
-from domain.schedules.recurrence import Every
 from domain.tasks.model import Task
 from infra.cache.ports import TaskVersion
 from infra.encryption.headers import HeaderSeals
@@ -67,25 +65,6 @@ def a_task(**changes: Any) -> Task:
 
 def due_in(seconds: float, **changes: Any) -> Task:
     return a_task(scheduled_at=clock.now() + timedelta(seconds=seconds), **changes)
-
-
-def a_schedule_of(action: Action, now: datetime) -> Schedule:
-    """Of the tenant `acme`, every hour, and due just now."""
-    hour = timedelta(hours=1)
-    return Schedule(
-        id=ids.next(),
-        tenant="acme",
-        name="Hourly",
-        recurrence=Every(hour),
-        task=TaskTemplate(
-            title="Water the plants", action=action, timeout=timedelta(seconds=60), retry=RetryPolicy()
-        ),
-        anchor=now - hour,
-        settled_until=now - hour,
-        next_fire_time=now,
-        created_at=now,
-        updated_at=now,
-    )
 
 
 @dataclass(frozen=True, slots=True)
