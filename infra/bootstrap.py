@@ -20,6 +20,7 @@ from domain.errors import Unavailable
 from domain.live.outbox import Outbox
 from domain.live.ports import Events, HandOver, Signals, TaskFeed
 from domain.notifications.ports import NotificationFeed, Notifications
+from domain.retention.ports import Retention
 from domain.schedules.ports import Firing, Recurrences, Schedules
 from domain.tasks.bulk import BulkTasks
 from domain.tasks.ports import Tasks
@@ -53,6 +54,7 @@ from infra.postgres.notifications import PostgresNotifications
 from infra.postgres.outbox import PostgresOutbox
 from infra.postgres.reencrypting import Reencrypted, reencrypt
 from infra.postgres.rescue import PostgresRescue
+from infra.postgres.retention import PostgresRetention
 from infra.postgres.schedules import PostgresSchedules
 from infra.postgres.tasks import PostgresTasks
 from infra.postgres.webhook_secrets import PostgresWebhookSecrets
@@ -76,6 +78,8 @@ __all__ = [
 
 Check = Callable[[], Awaitable[None]]
 """Raises when what it looks at does not answer."""
+PRUNING_LIMIT = 30.0
+"""Seconds a part of the removal of the old may take, over a connection of its own: nobody waits for it."""
 CLOSE_LIMIT = 2.0
 """Seconds a broker's connections may take to close."""
 
@@ -100,6 +104,7 @@ class Services:
     open_workers: Callable[[], AbstractAsyncContextManager[Workers]]
     """The leases of workers, over a connection of its own: they are renewed on another loop."""
     rescue: Rescue
+    retention: Retention
     outbox: Outbox
     forget: Callable[[Sequence[Event]], Awaitable[None]]
     """Makes the cache forget what is older than these events."""
@@ -144,6 +149,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 limit=settings.database_timeout,
                 metrics=database_metrics,
             )
+        )
+        pruning = await stack.enter_async_context(
+            open_database(url, size=1, limit=PRUNING_LIMIT, metrics=database_metrics)
         )
         figures = PostgresFigures(database)
         health: dict[str, Check] = {"postgres": figures.ping}
@@ -190,6 +198,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             activity=PostgresActivity(database),
             open_workers=partial(_open_workers, url, settings, database_metrics),
             rescue=PostgresRescue(database, forgetting.changed),
+            retention=PostgresRetention(pruning, forgetting.changed),
             outbox=outbox,
             forget=partial(_forget, cache),
             notifications=PostgresNotifications(database),

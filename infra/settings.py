@@ -80,6 +80,16 @@ class Settings(BaseSettings):
     flush_interval: float = Field(default=0.004, ge=0)
     """How long finished attempts are gathered before they are written together."""
 
+    # How long what ended is kept, in days; parts of one are welcome
+    retain_succeeded_days: float = Field(default=7, gt=0, le=36_500)
+    retain_cancelled_days: float = Field(default=7, gt=0, le=36_500)
+    retain_failed_days: float = Field(default=30, gt=0, le=36_500)
+    """Failed tasks are the dead letters: they can be run again for as long."""
+    retain_attempts_days: float = Field(default=30, gt=0, le=36_500)
+    retain_notifications_days: float = Field(default=90, gt=0, le=36_500)
+    prune_interval: float = Field(default=60, gt=0)
+    """Between two looks for what is older."""
+
     # Live subscriptions
     live_backlog: int = Field(default=4_096, ge=1)
     """Events a subscriber may be behind before it is ended with RESYNC; subscribers share the events."""
@@ -106,6 +116,13 @@ class Settings(BaseSettings):
     def _lease_outlives_a_missed_beat(self) -> Self:
         if 2 * self.heartbeat > self.lease - self.lease_margin:
             raise ValueError("lease minus lease_margin must be at least twice the heartbeat")
+        return self
+
+    @model_validator(mode="after")
+    def _attempts_are_kept_as_long_as_their_tasks(self) -> Self:
+        tasks = max(self.retain_succeeded_days, self.retain_cancelled_days, self.retain_failed_days)
+        if self.retain_attempts_days < tasks:
+            raise ValueError("retain_attempts_days must be at least as long as the tasks are kept")
         return self
 
     @property

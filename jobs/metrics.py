@@ -72,6 +72,28 @@ class JobMetrics:
             "Schedules paused because they could not be read",
             registry=registry,
         )
+        self.pruned = Counter(
+            "carillon_pruned",
+            "What was removed for its age: rows of tasks and notifications, whole days of attempts",
+            ["table"],
+            registry=registry,
+        )
+        self.pruned_at = Gauge(
+            "carillon_pruned_at_seconds",
+            "When the old of a table was last looked for, in seconds since 1970",
+            ["table"],
+            registry=registry,
+        )
+        self.attempt_days_put_off = Counter(
+            "carillon_attempt_days_put_off",
+            "Times a day of attempts could not be made or removed at once, because it was being read",
+            registry=registry,
+        )
+        self.attempts_kept_aside = Counter(
+            "carillon_attempts_kept_aside",
+            "Attempts that ended before their day was made, and were moved to it later",
+            registry=registry,
+        )
         self.notified = Counter(
             "carillon_notifications_written",
             "Notifications given to storage, which drops those it has",

@@ -11,6 +11,7 @@ from domain.errors import Unavailable
 from domain.live.ports import Signal, SignalWatch
 from infra.bootstrap import Services
 from jobs.firing import run_firing
+from jobs.janitor import Table, run_janitor
 from jobs.metrics import JobMetrics
 from jobs.outage import Outage
 from jobs.rescuer import Lost, run_rescuer
@@ -58,11 +59,13 @@ async def _take_back(services: Services, ids: Sequence[UUID]) -> None:
 
 
 async def run_scheduler(services: Services, stop: Stop, metrics: JobMetrics) -> None:
-    """Until asked to stop. Rescues and fires as well: several schedulers do each other no harm."""
+    """Until asked to stop. Rescues, fires and prunes as well: several schedulers do each other no harm."""
     async with asyncio.TaskGroup() as group:
         for lost in Lost:
             group.create_task(run_rescuer(services, lost, stop, metrics))
         group.create_task(run_firing(services, stop, metrics))
+        for table in Table:
+            group.create_task(run_janitor(services, table, stop, metrics))
         outage = Outage("scheduler's signals", stop, metrics)
         while not stop.asked:
             async with (

@@ -38,7 +38,10 @@ class Notifications(Protocol):
         ...
 
     async def after(self, tenant: str, seq: int, limit: int) -> list[Notification]:
-        """What follows a place in the stream, every owner's, in order and without gaps."""
+        """What follows a place in the stream, every owner's, in order and without gaps.
+
+        Raises CursorExpired when some of that was removed for its age.
+        """
         ...
 
     async def last_seq(self, tenant: str) -> int:
@@ -67,7 +70,7 @@ class NotificationFeed(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[Notification]]:
         """Every notification after a place (None: from now on), without gap or repeat, as they come.
 
-        Raises CursorExpired for a place the stream has not reached; the iterator raises Resync when the
-        reader falls too far behind.
+        Raises CursorExpired for a place the stream has not reached, and the iterator for one after which
+        some were removed for their age; it raises Resync when the reader falls too far behind.
         """
         ...

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from prometheus_client import Counter
 
-from domain.errors import Unavailable
+from domain.errors import CursorExpired, Unavailable
 from domain.notifications.model import Notification
 from domain.notifications.ports import Notifications
 from infra.live.mailbox import Mailbox
+
+T = TypeVar("T")
 
 PAGE = 200
 FIRST_PAUSE = 0.1
@@ -28,11 +31,17 @@ class Stream:
     retries: Counter
 
     async def after(self, seq: int) -> list[Notification]:
-        """A page of what follows that place."""
+        """A page of what follows that place. Raises CursorExpired."""
+        return await self._read(lambda: self.notifications.after(self.tenant, seq, PAGE))
+
+    async def last(self) -> int:
+        return await self._read(lambda: self.notifications.last_seq(self.tenant))
+
+    async def _read(self, read: Callable[[], Awaitable[T]]) -> T:
         pause = FIRST_PAUSE
         while True:
             try:
-                return await self.notifications.after(self.tenant, seq, PAGE)
+                return await read()
             except Unavailable:  # logged where it was noticed
                 self.retries.inc()
                 await asyncio.sleep(pause)
@@ -68,10 +77,21 @@ class Tail:
 
     async def read_once(self) -> int:
         """Give the followers a page of what is new; its size."""
-        page = await self.stream.after(self.position)
+        try:
+            page = await self.stream.after(self.position)
+        except CursorExpired:
+            await self._skip()
+            return 0
         for notification in page:
             self.position = notification.seq
             for follower in self.followers:
                 if follower.sees(notification) and not follower.mailbox.offer(notification):
                     self.resynced()
         return len(page)
+
+    async def _skip(self) -> None:
+        """What was to be given next is removed already: the followers have missed it."""
+        self.position = await self.stream.last()
+        for follower in self.followers:  # those included who joined meanwhile
+            follower.mailbox.overflow()
+            self.resynced()

@@ -15,8 +15,8 @@ CONNECT_SECONDS = 10
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-async def migrate(url: str) -> None:
-    """Apply what is missing, all or nothing; two at once wait for each other.
+async def migrate(url: str, to: str = "head") -> None:
+    """Apply what is missing up to that version, all or nothing; two at once wait for each other.
 
     Raises what asyncpg does when the database cannot be connected to.
     """
@@ -27,12 +27,12 @@ async def migrate(url: str) -> None:
     )
     async with engine.begin() as connection:
         await connection.execute(text("select pg_advisory_xact_lock(hashtext('carillon.migrate'))"))
-        await connection.run_sync(_upgrade)
+        await connection.run_sync(_upgrade, to)
     await engine.dispose()
 
 
-def _upgrade(connection: Connection) -> None:
-    command.upgrade(config(connection), "head")
+def _upgrade(connection: Connection, to: str) -> None:
+    command.upgrade(config(connection), to)
 
 
 def config(connection: Connection) -> Config:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from domain.errors import CursorExpired
 from domain.notifications.model import Draft, Notification, NotificationKind
 from domain.paging import Page, PageRequest, page_of
 from infra.postgres.database import Database
@@ -42,9 +43,15 @@ select distinct tenant from added
 """
 
 FIND = f"select {COLUMNS} from notifications where tenant = $1 and id = any($2)"  # notifications_id
+# The mark and what follows it are seen at one instant: nothing can be removed in between.
 AFTER = f"""
-select {COLUMNS} from notifications where tenant = $1 and seq > $2 order by seq limit $3
-"""  # notifications_pkey
+select s.pruned_seq, n.* from (select coalesce(max(pruned_seq), 0) as pruned_seq from notification_streams
+    where tenant = $1) as s
+left join lateral (
+    select {COLUMNS} from notifications where tenant = $1 and seq > $2 order by seq limit $3
+) as n on true
+order by n.seq
+"""  # notification_streams_pkey, notifications_pkey
 LAST = "select last_seq from notification_streams where tenant = $1"
 OF_TASKS = f"""
 select n.* from unnest($2::uuid[]) as t(id)
@@ -137,7 +144,9 @@ class PostgresNotifications:
     async def after(self, tenant: str, seq: int, limit: int) -> list[Notification]:
         async with self._database.work("notifications_after") as connection:
             records = await connection.fetch(AFTER, tenant, seq, limit)
-        return [_notification(record) for record in records]
+        if seq < records[0]["pruned_seq"]:
+            raise CursorExpired
+        return [_notification(record) for record in records if record["seq"] is not None]
 
     async def last_seq(self, tenant: str) -> int:
         async with self._database.work("last_notification") as connection:

@@ -31,6 +31,12 @@ ATTEMPT_STATE = Enum(AttemptState, name="attempt_state")
 NOTIFICATION_KIND = Enum(NotificationKind, name="notification_kind")
 
 
+def _stored(*, dead: int, **more: str) -> dict[str, dict[str, str]]:
+    """Storage that is vacuumed once so many rows died, however many there are; with these parameters more."""
+    vacuum = {"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": str(dead)}
+    return {"postgresql_with": vacuum | more}
+
+
 def _now() -> Any:  # noqa: ANN401  what SQLAlchemy takes for a server default
     return {"server_default": text("now()")}
 
@@ -97,7 +103,10 @@ class TaskRow(SQLModel, table=True):
                 "schedule_id is not null and state in ('SCHEDULED', 'QUEUED', 'RUNNING', 'RETRYING')"
             ),
         ),
-        {"postgresql_with": {"fillfactor": "80"}},
+        Index("tasks_ended", "state", "finished_at", postgresql_where=text("finished_at is not null")),
+        _stored(
+            dead=20_000, fillfactor="80", autovacuum_vacuum_cost_delay="1", autovacuum_vacuum_cost_limit="1000"
+        ),
     )
 
     id: UUID = Field(primary_key=True)
@@ -186,6 +195,7 @@ class TaskLabelRow(SQLModel, table=True):
     """The labels of a task once more, indexed: only labelled tasks pay for it."""
 
     __tablename__ = "task_labels"
+    __table_args__ = (_stored(dead=20_000),)
 
     tenant: str = Field(sa_type=Text, primary_key=True)
     name: str = Field(sa_type=Text, primary_key=True)
@@ -197,7 +207,7 @@ class TaskWordsRow(SQLModel, table=True):
     """The words of a task's title and description, for search by prefix."""
 
     __tablename__ = "task_words"
-    __table_args__ = (Index("task_words_words", "words", postgresql_using="gin"),)
+    __table_args__ = (Index("task_words_words", "words", postgresql_using="gin"), _stored(dead=20_000))
 
     task_id: UUID = Field(primary_key=True, foreign_key="tasks.id", ondelete="CASCADE")
     tenant: str = Field(sa_type=Text)
@@ -208,6 +218,7 @@ class TaskProgressRow(SQLModel, table=True):
     """What the latest attempt reported: off the task's row, which is costly to write."""
 
     __tablename__ = "task_progress"
+    __table_args__ = (_stored(dead=5_000, fillfactor="80"),)
 
     task_id: UUID = Field(primary_key=True, foreign_key="tasks.id", ondelete="CASCADE")
     fence: int = Field(sa_type=BigInteger)
@@ -230,9 +241,10 @@ class TaskLogRow(SQLModel, table=True):
 
 
 class AttemptRow(SQLModel, table=True):
-    """An attempt that ended. One that runs is told by its task's row alone."""
+    """An attempt that ended. One that runs is told by its task's row alone. Each day has a table of its own."""
 
     __tablename__ = "attempts"
+    __table_args__ = ({"postgresql_partition_by": "RANGE (finished_at)"},)
 
     task_id: UUID = Field(primary_key=True)
     number: int = Field(primary_key=True)
@@ -240,7 +252,7 @@ class AttemptRow(SQLModel, table=True):
     state: AttemptState = Field(sa_column=Column(ATTEMPT_STATE, nullable=False))
     due_at: datetime = Field(sa_type=INSTANT)
     started_at: datetime = Field(sa_type=INSTANT)
-    finished_at: datetime = Field(sa_type=INSTANT)
+    finished_at: datetime = Field(sa_type=INSTANT, primary_key=True)
     worker: str = Field(sa_type=Text)
     error_type: str | None = Field(default=None, sa_type=Text)
     error_message: str | None = Field(default=None, sa_type=Text)
@@ -248,7 +260,7 @@ class AttemptRow(SQLModel, table=True):
 
 class WorkerRow(SQLModel, table=True):
     __tablename__ = "workers"
-    __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
+    __table_args__ = (_stored(dead=200, fillfactor="50"),)
 
     id: UUID = Field(primary_key=True)
     name: str = Field(sa_type=Text)
@@ -260,6 +272,7 @@ class WorkerRow(SQLModel, table=True):
 
 class OutboxRow(SQLModel, table=True):
     __tablename__ = "outbox"
+    __table_args__ = (_stored(dead=5_000, autovacuum_vacuum_cost_delay="0"),)
 
     seq: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
     partition: int = Field(sa_type=SmallInteger)
@@ -271,9 +284,12 @@ class NotificationStreamRow(SQLModel, table=True):
     """Each tenant's counter: it is locked while places are taken, so that commits are in their order."""
 
     __tablename__ = "notification_streams"
+    __table_args__ = (_stored(dead=200, fillfactor="50"),)
 
     tenant: str = Field(sa_type=Text, primary_key=True)
     last_seq: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    pruned_seq: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    """The last place whose notification was removed for its age; 0 while none was."""
 
 
 class NotificationRow(SQLModel, table=True):
@@ -291,6 +307,7 @@ class NotificationRow(SQLModel, table=True):
             postgresql_where=text("read_at is null and owner is not null"),
         ),
         Index("notifications_unread", "tenant", "seq", postgresql_where=text("read_at is null")),
+        _stored(dead=20_000),
     )
 
     tenant: str = Field(sa_type=Text, primary_key=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from domain.live.ports import Resync, Signal
 from domain.notifications.model import Draft, Notification, NotificationKind
 from domain.notifications.ports import Notifications
 from infra.live.notification_feed import LiveNotificationFeed, open_notification_feed
+from infra.live.notification_tail import PAGE
 from infra.live.task_feed import LiveTaskFeed
 from infra.settings import Settings
 from tests.support.buses import KINDS, Bus, an_event, open_rabbit, open_two, some_events
@@ -356,18 +358,55 @@ async def test_a_place_beyond_the_end_is_of_another_stream(notifying: Notifying)
 
 
 @postgres
-async def test_places_that_were_pruned_are_passed_over(notifying: Notifying, storage: Storage) -> None:
+async def test_who_follows_from_a_place_that_was_pruned_is_told_and_the_others_go_on(
+    notifying: Notifying, storage: Storage
+) -> None:
     await notifying.some(5)
     async with notifying.feed.follow("acme", after=4) as ahead:
         await taken(ahead, 1)
         reading = asyncio.ensure_future(anext(ahead))  # it has joined the tail
         await until(lambda: notifying.feed.tails == 1)
-        await storage.execute("delete from notifications")
+        await storage.execute("update notifications set created_at = now() - interval '100 days'")
+        assert await storage.retention.prune_notifications(timedelta(days=90), 100) == 5
         async with notifying.feed.follow("acme", after=2) as behind:
-            waiting = asyncio.ensure_future(anext(behind))
+            with pytest.raises(CursorExpired):
+                await anext(behind)
+        async with notifying.feed.follow("acme", after=5) as level:
+            waiting = asyncio.ensure_future(anext(level))
             await settled(notifying)
             await notifying.some(1)
             assert (await reading).seq == (await waiting).seq == 6
+
+
+@postgres
+async def test_a_follower_that_is_overtaken_while_it_reads_is_told(
+    notifying: Notifying, storage: Storage
+) -> None:
+    await notifying.some(PAGE + 1)
+    async with notifying.feed.follow("acme", after=0) as stream:
+        await taken(stream, PAGE)
+        await storage.execute("update notifications set created_at = now() - interval '100 days'")
+        await storage.retention.prune_notifications(timedelta(days=90), 1000)
+        with pytest.raises(CursorExpired):
+            await anext(stream)
+
+
+@postgres
+async def test_a_tail_that_is_overtaken_ends_its_followers_and_goes_on(
+    notifying: Notifying, storage: Storage
+) -> None:
+    async with notifying.feed.follow("acme", after=None) as stream:
+        reading = asyncio.ensure_future(anext(stream))
+        await until(lambda: notifying.feed.tails == 1)
+        await notifying.notify(*(a_draft() for _ in range(3)), signal=False)
+        await storage.execute("update notifications set created_at = now() - interval '100 days'")
+        await storage.retention.prune_notifications(timedelta(days=90), 100)
+        await notifying.some(1)
+        with pytest.raises(Resync):
+            await reading
+        async with notifying.feed.follow("acme", after=3) as again:
+            await notifying.some(1)
+            assert seqs(await taken(again, 2)) == [4, 5]
 
 
 @postgres

@@ -18,7 +18,9 @@ from domain.attempts.model import Attempt, Progress, Settled, Started
 from domain.attempts.ports import Beat
 from domain.attempts.retry import RetryPolicy
 from domain.contracts.tasks import TaskChangedV1, TaskEventKind
+from domain.retention.ports import AttemptDays
 from domain.schedules.ports import Fired
+from domain.tasks.states import TaskState
 from infra.bootstrap import Services
 from infra.settings import Settings
 from infra.system import SystemClock, TimeOrderedIds
@@ -264,6 +266,32 @@ class FakeEngine:
         return [row for row in self.rows.values() if row.state in ("SCHEDULED", "RETRYING")]
 
 
+class FakeRetention:
+    """There is as much to remove as the test says, by the name of the call."""
+
+    def __init__(self) -> None:
+        self.faults = Faults()
+        self.old: dict[str, list[int]] = {}
+        self.calls: list[tuple[str, timedelta]] = []
+        self.days = AttemptDays(made=0, moved=0, removed=0, put_off=0)
+
+    async def prune_tasks(self, state: TaskState, older_than: timedelta, limit: int) -> int:
+        return self._pruned(state.value, older_than)
+
+    async def prune_notifications(self, older_than: timedelta, limit: int) -> int:
+        return self._pruned("notifications", older_than)
+
+    async def prune_attempts(self, older_than: timedelta) -> AttemptDays:
+        self._pruned("attempts", older_than)
+        return self.days
+
+    def _pruned(self, what: str, older_than: timedelta) -> int:
+        self.calls.append((what, older_than))
+        self.faults.before(what)
+        planned = self.old.get(what)
+        return planned.pop(0) if planned else 0
+
+
 def _started(row: Row) -> Started:
     return Started(
         task_id=row.id,
@@ -353,6 +381,7 @@ def services_of(engine: FakeEngine | None = None, settings: Settings | None = No
         "activity": engine,
         "rescue": engine,
         "firing": FakeFiring(),
+        "retention": FakeRetention(),
         "outbox": FakeOutbox(),
         "notifications": FakeNotifications(),
         "signals": FakeSignals(),

@@ -28,6 +28,7 @@ from infra.postgres.firing import PostgresFiring
 from infra.postgres.notifications import PostgresNotifications
 from infra.postgres.outbox import PostgresOutbox
 from infra.postgres.rescue import PostgresRescue
+from infra.postgres.retention import PostgresRetention
 from infra.postgres.schedules import PostgresSchedules
 from infra.postgres.tasks import PostgresTasks
 from infra.postgres.webhook_secrets import PostgresWebhookSecrets
@@ -78,6 +79,7 @@ class Storage:
     activity: PostgresActivity
     workers: PostgresWorkers
     rescue: PostgresRescue
+    retention: PostgresRetention
     outbox: PostgresOutbox
     notifications: PostgresNotifications
     schedules: PostgresSchedules
@@ -144,6 +146,7 @@ async def open_storage(url: str, keys: KeyRing = KEYS) -> AsyncIterator[Storage]
             activity=PostgresActivity(database),
             workers=PostgresWorkers(database),
             rescue=PostgresRescue(database, changed),
+            retention=PostgresRetention(database, changed),
             outbox=PostgresOutbox(url, database, 5),
             notifications=PostgresNotifications(database),
             schedules=PostgresSchedules(database, HeaderSeals(keys)),

@@ -1,0 +1,1 @@
+"""Retention: how long what ended is kept."""
