@@ -15,6 +15,7 @@ from domain.contracts.events import event_from_wire
 from domain.errors import Unavailable
 from domain.live.outbox import Pending
 from infra.postgres.database import OUTAGES, Connection, Database, connection_settings
+from infra.postgres.outbox_floor import OutboxFloor
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +26,22 @@ PARTITIONS = 8
 LOCK_SPACE = 0x0CA211
 
 ACQUIRE = "select p from unnest($1::int[]) as p where pg_try_advisory_lock($2, p)"
-OLDEST = "select seq, event from outbox where partition = any($1) order by seq limit $2"  # outbox_pkey
+OLDEST = """
+select seq, event from outbox where partition = any($1) and seq > $2 order by seq limit $3
+"""  # outbox_pkey
 # No relay leads this partition: what cannot be read is kept there, and holds up nothing.
 SET_ASIDE = "update outbox set partition = -1 where seq = any($1)"
 REMOVE = "delete from outbox where seq = any($1)"
 DEPTH = """
 select count(*) as depth, coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as age
-from (select created_at from outbox where partition >= 0 order by seq limit 100000) as waiting
+from (
+    select created_at from outbox
+    where partition >= 0 and seq > (
+        select min(coalesce(f.seq, 0)) from generate_series(0, $1 - 1) as p
+        left join outbox_floors as f on f.partition = p
+    )
+    order by seq limit 100000
+) as waiting
 """
 
 
@@ -64,7 +74,7 @@ class PostgresOutbox:
 
     async def depth(self) -> tuple[int, float]:
         async with self._database.work("outbox_depth") as connection:
-            record = await connection.fetchrow(DEPTH)
+            record = await connection.fetchrow(DEPTH, PARTITIONS)
         assert record is not None, "the statement always answers"
         return record["depth"], record["age"]
 
@@ -75,18 +85,25 @@ class PostgresOutboxLead:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._owned: set[int] = set()
+        self.floor = OutboxFloor(self._fetch)
 
     async def acquire(self) -> int:
         # A session that takes a lock twice has it twice: only those not owned are asked for.
         wanted = [partition for partition in range(PARTITIONS) if partition not in self._owned]
         taken = await self._fetch(ACQUIRE, wanted, LOCK_SPACE) if wanted else []
+        if taken:
+            await self.floor.lead([record["p"] for record in taken], more=bool(self._owned))
         self._owned.update(record["p"] for record in taken)
         return len(self._owned)
 
     async def oldest(self, limit: int) -> list[Pending]:
         pending: list[Pending] = []
         unreadable: list[int] = []
-        for record in await self._fetch(OLDEST, sorted(self._owned), limit):
+        owned = sorted(self._owned)
+        await self.floor.look(owned)
+        records = await self._fetch(OLDEST, owned, self.floor.at, limit)
+        self.floor.seen(records[0]["seq"] if records else None)
+        for record in records:
             try:
                 pending.append(Pending(record["seq"], event_from_wire(json.loads(record["event"]))))
             except (KeyError, TypeError, ValueError):

@@ -280,6 +280,16 @@ class OutboxRow(SQLModel, table=True):
     created_at: datetime = Field(sa_type=INSTANT, sa_column_kwargs=_now())
 
 
+class OutboxFloorRow(SQLModel, table=True):
+    """Up to that place, nothing of the partition is left in the outbox. Written by the relay that leads it."""
+
+    __tablename__ = "outbox_floors"
+    __table_args__ = (_stored(dead=200, fillfactor="50"),)
+
+    partition: int = Field(sa_type=SmallInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    seq: int = Field(sa_type=BigInteger)
+
+
 class NotificationStreamRow(SQLModel, table=True):
     """Each tenant's counter: it is locked while places are taken, so that commits are in their order."""
 

@@ -7,21 +7,20 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from domain.errors import CursorExpired, Unavailable
 from domain.live.ports import Resync, Signal
-from domain.notifications.model import Draft, Notification, NotificationKind
+from domain.notifications.model import Draft, Notification
 from domain.notifications.ports import Notifications
 from infra.live.notification_feed import LiveNotificationFeed, open_notification_feed
 from infra.live.notification_tail import PAGE
 from infra.live.task_feed import LiveTaskFeed
 from infra.settings import Settings
 from tests.support.buses import KINDS, Bus, an_event, open_rabbit, open_two, some_events
-from tests.support.storage import TRACEPARENT, Storage, ids
+from tests.support.storage import Storage, a_draft, ids
 from tests.support.tcp_proxy import open_proxy
 from tests.support.waiting import until
 
@@ -201,22 +200,6 @@ class Stored:
     def _meet_outage(self) -> None:
         if self.gone:
             raise Unavailable("PostgreSQL")
-
-
-def a_draft(**changes: Any) -> Draft:
-    id: UUID = ids.next()
-    fields: dict[str, Any] = {
-        "id": id,
-        "event_id": f"{id}:1",
-        "tenant": "acme",
-        "kind": NotificationKind.TASK_DUE,
-        "title": "Water the plants",
-        "body": None,
-        "owner": None,
-        "task_id": None,
-        "traceparent": TRACEPARENT,
-    }
-    return Draft(**(fields | changes))
 
 
 class Notifying:

@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from domain.notifications.model import Draft, NotificationKind
 from domain.paging import PageRequest
-from tests.support.storage import TRACEPARENT, Storage, ids
+from tests.support.storage import Storage, a_draft, ids
 
 pytestmark = pytest.mark.postgres
-
-
-def a_draft(**changes: Any) -> Draft:
-    id = ids.next()
-    fields: dict[str, Any] = {
-        "id": id,
-        "event_id": f"{id}:1",
-        "tenant": "acme",
-        "kind": NotificationKind.TASK_DUE,
-        "title": "Water the plants",
-        "body": None,
-        "owner": None,
-        "task_id": ids.next(),
-        "traceparent": TRACEPARENT,
-    }
-    return Draft(**(fields | changes))
 
 
 async def seqs(storage: Storage, tenant: str = "acme") -> list[int]:
@@ -98,7 +80,7 @@ async def test_a_backlog_larger_than_a_batch_is_marked_whole(storage: Storage) -
 
 
 async def test_notifications_are_found_by_id_and_by_task_for_their_tenant_alone(storage: Storage) -> None:
-    draft = a_draft()
+    draft = a_draft(task_id=ids.next())
     await storage.notifications.add([draft, a_draft(task_id=draft.task_id), a_draft()])
     assert draft.task_id is not None
     ((first, second), none) = await storage.notifications.of_tasks("acme", [draft.task_id, ids.next()], 10)

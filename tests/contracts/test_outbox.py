@@ -6,9 +6,17 @@ import pytest
 
 from domain.contracts.tasks import TaskChangedV1
 from domain.errors import Unavailable
+from infra.postgres.outbox import LOCK_SPACE, PostgresOutboxLead
 from tests.support.storage import TRACEPARENT, Storage, a_task, due_in
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.postgres
+
+AN_UPDATE = """
+with changed as (update tasks as t set version = version + 1 returning t as task)
+insert into outbox (partition, event)
+select outbox_partition((task).id), task_changed_v1(task, 'UPDATED') from changed
+"""
 
 
 async def test_an_event_is_what_the_contract_says(storage: Storage) -> None:
@@ -74,3 +82,89 @@ async def test_only_what_is_removed_is_gone(storage: Storage) -> None:
     depth, age = await storage.outbox.depth()
     assert depth == 2
     assert age >= 0
+
+
+async def left(lead: PostgresOutboxLead) -> list[int]:
+    return [one.seq for one in await lead.oldest(100)]
+
+
+async def published(lead: PostgresOutboxLead, floor: int) -> None:
+    """Everything, and the floor has risen to that place. Whoever writes on the server holds it back."""
+    lead.floor.look_seconds = 0
+
+    async def has_risen() -> bool:
+        await lead.remove(await left(lead))
+        return lead.floor.at == floor
+
+    await until(has_risen, seconds=30)
+    await left(lead)  # what it has risen to is kept
+
+
+async def test_an_event_that_is_committed_late_is_not_passed_over(storage: Storage) -> None:
+    """Its place was taken before those of events that are published, and it appears after they are."""
+    await storage.added(a_task())
+    async with storage.outbox.lead() as lead:
+        await lead.acquire()
+        await published(lead, 1)
+        async with storage.database.transaction("test") as late:
+            await late.execute(AN_UPDATE)
+            await storage.added(*(a_task() for _ in range(5)))
+            assert await left(lead) == [3, 4, 5, 6, 7]
+            await lead.remove([3, 4, 5, 6, 7])
+            for _ in range(5):
+                assert await left(lead) == []
+            assert lead.floor.at == 1
+        assert await left(lead) == [2]
+        await published(lead, 7)
+
+
+async def test_the_floor_stays_below_what_is_not_published(storage: Storage) -> None:
+    async with storage.outbox.lead() as lead:
+        await lead.acquire()
+        await storage.added(*(a_task() for _ in range(5)))
+        await lead.remove([1, 2, 4])
+        lead.floor.look_seconds = 0
+
+        async def has_risen() -> bool:
+            assert await left(lead) == [3, 5]
+            return lead.floor.at == 2
+
+        await until(has_risen, seconds=30)
+        assert (await storage.outbox.depth())[0] == 2
+
+
+async def test_who_takes_over_begins_where_the_last_one_left(storage: Storage) -> None:
+    async with storage.outbox.lead() as lead:
+        await lead.acquire()
+        await storage.added(*(a_task() for _ in range(5)))
+        await published(lead, 5)
+        await storage.added(a_task())
+    async with storage.outbox.lead() as lead:
+        await lead.acquire()
+        assert lead.floor.at == 5
+        assert await left(lead) == [6]
+        assert (await storage.outbox.depth())[0] == 1
+
+
+async def test_a_floor_of_another_database_holds_back_nothing(storage: Storage) -> None:
+    await storage.added(a_task())
+    await storage.execute("insert into outbox_floors select p, 1000 from generate_series(0, 7) as p")
+    async with storage.outbox.lead() as lead:
+        await lead.acquire()
+        assert await left(lead) == [1]
+
+
+async def test_partitions_taken_later_are_read_from_their_own_floor(storage: Storage) -> None:
+    await storage.added(*(a_task() for _ in range(40)))
+    async with storage.outbox.lead() as lead:
+        async with storage.database.work("test") as other:
+            await other.execute(
+                "select pg_advisory_lock($1::int, p) from generate_series(0, 3) as p", LOCK_SPACE
+            )
+            await lead.acquire()
+            mine = await left(lead)
+            assert 0 < len(mine) < 40
+            await published(lead, 40)
+            await other.execute("select pg_advisory_unlock_all()")
+        await lead.acquire()
+        assert len(await left(lead)) == 40 - len(mine)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,14 +13,13 @@ import pytest
 from domain.attempts.model import AttemptState, Settled
 from domain.contracts.tasks import TaskEventKind
 from domain.errors import CursorExpired, NotFound
-from domain.notifications.model import Draft, NotificationKind
 from domain.paging import PageRequest
 from domain.retention.ports import AttemptDays
 from domain.tasks.listing import TaskFilter, TaskOrder
 from domain.tasks.states import TaskState
 from infra.cache.ports import TaskVersion
 from infra.cache.task_cache import DELETED
-from tests.support.storage import TRACEPARENT, Storage, a_task, ids
+from tests.support.storage import Storage, a_draft, a_task, ids
 
 pytestmark = pytest.mark.postgres
 
@@ -34,22 +32,6 @@ select $1, $2, 'acme', 'SUCCEEDED', at, at, at, 'worker-1' from (select now() - 
 returning finished_at
 """
 NOTHING = AttemptDays(made=0, moved=0, removed=0, put_off=0)
-
-
-def a_draft(**changes: Any) -> Draft:
-    id = ids.next()
-    fields: dict[str, Any] = {
-        "id": id,
-        "event_id": f"{id}:1",
-        "tenant": "acme",
-        "kind": NotificationKind.TASK_DUE,
-        "title": "Water the plants",
-        "body": None,
-        "owner": None,
-        "task_id": None,
-        "traceparent": TRACEPARENT,
-    }
-    return Draft(**(fields | changes))
 
 
 def succeeded(task: UUID, fence: int) -> Settled:

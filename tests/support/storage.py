@@ -15,6 +15,7 @@ from domain.actions.model import Notify
 from domain.attempts.model import Started
 from domain.attempts.retry import RetryPolicy
 from domain.contracts.tasks import TaskChangedV1
+from domain.notifications.model import Draft, NotificationKind
 from domain.tasks.model import Task
 from infra.cache.ports import TaskVersion
 from infra.encryption.headers import HeaderSeals
@@ -66,6 +67,23 @@ def a_task(**changes: Any) -> Task:
 
 def due_in(seconds: float, **changes: Any) -> Task:
     return a_task(scheduled_at=clock.now() + timedelta(seconds=seconds), **changes)
+
+
+def a_draft(**changes: Any) -> Draft:
+    """A notification to be, of the tenant `acme`, that a reminder is due."""
+    id = ids.next()
+    fields: dict[str, Any] = {
+        "id": id,
+        "event_id": f"{id}:1",
+        "tenant": "acme",
+        "kind": NotificationKind.TASK_DUE,
+        "title": "Water the plants",
+        "body": None,
+        "owner": None,
+        "task_id": None,
+        "traceparent": TRACEPARENT,
+    }
+    return Draft(**(fields | changes))
 
 
 @dataclass(frozen=True, slots=True)

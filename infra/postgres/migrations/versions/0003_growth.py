@@ -57,6 +57,14 @@ PRUNING = (
     "alter table notification_streams add column pruned_seq bigint default '0' not null",
 )
 
+OUTBOX = """
+create table outbox_floors (
+    partition smallint not null,
+    seq bigint not null,
+    primary key (partition)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200)
+"""
+
 # A share of the table, the default, means that the more is stored, the later what died is cleared away.
 VACUUM = (
     """
@@ -83,7 +91,7 @@ VACUUM = (
 
 
 def upgrade() -> None:
-    for statement in (*ATTEMPTS, *PRUNING, *VACUUM):
+    for statement in (*ATTEMPTS, *PRUNING, OUTBOX, *VACUUM):
         op.execute(statement)
 
 
