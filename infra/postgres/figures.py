@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 from infra.postgres.database import Database
 
-COUNT_LIMIT = 100_000
+DUE_LIMIT = 100_000
+WAITING_LIMIT = 10_000
+"""Each of them is read from its row, which the index of those due need not be."""
 
-# tasks_claimable, tasks_queued, tasks_running. Ended tasks are counted as they end, not here.
+# tasks_claimable, tasks_queued, tasks_running. Ended tasks are counted as they end, not here. In the order of
+# the index, or the planner may read the whole table for the few it is after.
 WAITING = f"""
 select state::text, count(*) from (
-    select state from tasks where state in ('SCHEDULED', 'RETRYING') limit {COUNT_LIMIT}
+    select state from tasks where state in ('SCHEDULED', 'RETRYING')
+    order by priority, scheduled_at, id limit {WAITING_LIMIT}
 ) as waiting group by state
 union all select 'QUEUED', count(*) from tasks where state = 'QUEUED'
 union all select 'RUNNING', count(*) from tasks where state = 'RUNNING'
@@ -23,8 +27,9 @@ from (
     cross join lateral (
         select scheduled_at from tasks
         where state in ('SCHEDULED', 'RETRYING') and priority = p.priority and scheduled_at <= now()
-        order by scheduled_at limit {COUNT_LIMIT}
+        order by scheduled_at limit {DUE_LIMIT}
     ) as t
+    limit {DUE_LIMIT}
 ) as due
 """  # tasks_claimable
 
@@ -32,8 +37,9 @@ from (
 @dataclass(frozen=True, slots=True)
 class Figures:
     by_state: dict[str, int]
-    """Tasks that have not ended, by state, each counted up to 100,000."""
+    """Tasks that have not ended, by state; those that wait are counted up to 10,000 together."""
     due: int
+    """Counted up to 100,000."""
     oldest_due_seconds: float
 
 

@@ -23,7 +23,10 @@ class StorageGauges:
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
         self._tasks = Gauge(
-            "carillon_tasks", "Tasks that have not ended, by state.", ["state"], registry=registry
+            "carillon_tasks",
+            "Tasks that have not ended, by state; of those that wait, up to 10,000.",
+            ["state"],
+            registry=registry,
         )
         self._due = Gauge("carillon_tasks_due", "Tasks due and not handed over.", registry=registry)
         self._oldest = Gauge(

@@ -1,12 +1,12 @@
 """Whether what is stored stops growing: `python -m tests.load.soak --minutes 10`.
 
-Method: a whole Carillon in this process (scheduler with its janitor, worker, relay, notifier) on a database of
-its own on the server of the tests. Reminders are created at --rate each second; once they ended, tasks are kept
-for 60 s and notifications for 90 s, so that many times what is kept goes through. Every 10 s the sizes of the
-tables with their indexes are read. One has reached its plateau when its largest size in the last quarter of the
-time is within 20 % of that in the quarter before; those below 1 MB are not judged. Attempts are kept for whole
-days, so today's can only grow: their size for each attempt is printed instead. With --snapshot, a snapshot is open
-from a third to half of the time. Ends with 1 when a table has not reached its plateau.
+Method: a whole Carillon in this process (scheduler with its janitor, worker, relay, notifier) on a PostgreSQL
+server of its own, the embedded one as it comes. Reminders are created at --rate each second; once they ended,
+tasks are kept for 60 s and notifications for 90 s, so that many times what is kept goes through. Every 10 s the
+sizes of the tables with their indexes are read. One has reached its plateau when its largest size in the last
+quarter of the time is within 20 % of that in the quarter before; those below 1 MB are not judged. Attempts are
+kept for whole days, so these only grow: their size for each is printed instead. With --snapshot, one is
+open from a third to half of the time. Ends with 1 when a table has not reached its plateau.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from pathlib import Path
 
 import asyncpg
 
 from infra.bootstrap import Services, open_services
+from infra.embedded_postgres import open_embedded_postgres
 from infra.postgres.migrate import migrate
 from infra.settings import Settings
 from jobs.embedded import run_embedded
-from tests.support.services import fresh_database, open_postgres
 from tests.support.storage import a_task
 
 KEPT_TASKS, KEPT_NOTIFICATIONS = 60.0, 90.0
@@ -40,8 +41,10 @@ Sizes = Mapping[str, list[int]]
 
 async def main() -> int:
     options = _options()
-    async with open_postgres() as server, fresh_database(server, fill=migrate) as url:
-        with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory(prefix="carillon-soak-") as home:
+        async with open_embedded_postgres(Path(home)) as given:
+            url = given.replace("//postgres@/postgres?", "///postgres?user=postgres&")  # as settings have it
+            await migrate(url)
             async with open_services(_settings(url, home)) as services, run_embedded(services):
                 sizes, attempts = await _soak(services, url, options)
     print(f"attempts: {sizes['attempts'][-1] / max(attempts, 1):.0f} bytes for each of {attempts:,}")
