@@ -68,7 +68,7 @@ select count(*) from (
     limit {UNREAD_LIMIT}
 ) as unread
 """  # notifications_unread, notifications_unread_by_owner
-READ_BATCH = 2_000
+READ_BATCH = 500
 # In the order of the stream, so that two who mark the same ones wait for each other and do not deadlock.
 MARK_READ = f"""
 with unread as materialized (

@@ -231,6 +231,7 @@ class TaskLogRow(SQLModel, table=True):
     """A line that an attempt wrote; its place in the task's log is its worker's to say."""
 
     __tablename__ = "task_log"
+    __table_args__ = (_stored(dead=20_000),)
 
     task_id: UUID = Field(primary_key=True, foreign_key="tasks.id", ondelete="CASCADE")
     fence: int = Field(sa_type=BigInteger, primary_key=True)

@@ -31,7 +31,11 @@ Arguments = list[Any]
 MATCHES = 10_000
 """Up to so many tasks that match words and labels are looked up one by one."""
 
+OWNED = 2_000
+"""With more of one owner, walking all tasks in the order asked for comes upon a page of them sooner."""
+
 _LABELLED = "select task_id from task_labels where tenant = $1 and name = {} and value = {}"  # task_labels_pkey
+_OWNED = "select id as task_id from tasks where tenant = $1 and owner = $2"  # tasks_by_owner
 _WORDED = "select task_id from task_words where tenant = $1 and words @@ {}::text::tsquery"  # task_words_words
 
 
@@ -60,8 +64,15 @@ def matches(tenant: str, wanted: TaskFilter) -> tuple[str, Arguments] | None:
     return f"{' intersect '.join(found.where)} limit {MATCHES + 1}", found.arguments
 
 
+def owned(tenant: str, wanted: TaskFilter, order: Order) -> tuple[str, Arguments] | None:
+    """One for up to one more than OWNED tasks of the owner asked for; None where their index has the order."""
+    if wanted.owner is None or order.column == "scheduled_at":
+        return None
+    return f"{_OWNED} limit {OWNED + 1}", [tenant, wanted.owner]
+
+
 def conditions(tenant: str, wanted: TaskFilter, ids: Sequence[UUID] | None = None) -> tuple[Where, Arguments]:
-    """`ids`, when given, stand for the words and labels asked for."""
+    """`ids`, when given, stand for what `matches` or `owned` found."""
     found = Conditions(tenant)
     found.add("tenant = $1")
     if ids is not None:

@@ -23,7 +23,18 @@ from domain.tasks.words import words
 from infra.encryption.headers import HeaderSeals
 from infra.postgres.actions import action_from_json, action_to_json
 from infra.postgres.database import Connection, Database
-from infra.postgres.task_listing import MATCHES, ORDERS, Arguments, Where, conditions, matches, page_clause
+from infra.postgres.task_listing import (
+    MATCHES,
+    ORDERS,
+    OWNED,
+    Arguments,
+    Order,
+    Where,
+    conditions,
+    matches,
+    owned,
+    page_clause,
+)
 
 COLUMNS = """id, tenant, title, description, state, scheduled_at, action, queue, priority, key, owner, labels,
     concurrency_key, timeout, max_attempts, backoff, backoff_base, backoff_cap, attempt, uncounted_attempts,
@@ -151,7 +162,7 @@ class PostgresTasks:
         self, tenant: str, wanted: TaskFilter, order: TaskOrder, request: PageRequest[TaskPlace]
     ) -> Page[Task]:
         async with self._database.work("list_tasks") as connection:
-            where, arguments = await listing_conditions(connection, tenant, wanted)
+            where, arguments = await listing_conditions(connection, tenant, wanted, ORDERS[order])
             where, tail = page_clause(where, arguments, ORDERS[order], request)
             records = await connection.fetch(
                 f"select {COLUMNS} from tasks where {' and '.join(where)} {tail}", *arguments
@@ -199,18 +210,20 @@ class PostgresTasks:
 
 
 async def listing_conditions(
-    connection: Connection, tenant: str, wanted: TaskFilter
+    connection: Connection, tenant: str, wanted: TaskFilter, order: Order | None = None
 ) -> tuple[Where, Arguments]:
-    """With few matches of the words and labels, their ids; with many, the conditions themselves.
+    """With few matches of the words, labels or owner, their ids; with many, the conditions themselves.
 
     The planner cannot tell which it will be, and what is right for one takes seconds for the other.
     """
-    found = matches(tenant, wanted)
+    found, most = matches(tenant, wanted), MATCHES
+    if found is None and order is not None:
+        found, most = owned(tenant, wanted, order), OWNED
     if found is None:
         return conditions(tenant, wanted)
     statement, arguments = found
     ids = [record["task_id"] for record in await connection.fetch(statement, *arguments)]
-    return conditions(tenant, wanted, None if len(ids) > MATCHES else ids)
+    return conditions(tenant, wanted, None if len(ids) > most else ids)
 
 
 class _KeyVanished(Exception):  # noqa: N818  says what happened, and undoes the batch

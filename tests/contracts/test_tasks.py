@@ -285,6 +285,20 @@ async def test_a_task_is_found_by_any_start_of_any_of_its_words(storage: Storage
         assert id in [task.id for task in page.items], word
 
 
+@pytest.mark.parametrize("most", [1, 2_000])
+@pytest.mark.parametrize("order", [TaskOrder.CREATED_AT_DESC, TaskOrder.UPDATED_AT_DESC])
+async def test_an_owners_tasks_are_listed_in_any_order_few_or_many(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, order: TaskOrder, most: int
+) -> None:
+    for module in ("tasks", "task_listing"):
+        monkeypatch.setattr(f"infra.postgres.{module}.OWNED", most)
+    added = [(await storage.added(due_in(60, owner=owner)))[0] for owner in ("ann", "bob", "ann", "ann")]
+    page = await storage.tasks.page("acme", TaskFilter(owner="ann"), order, PageRequest(size=2))
+    assert ([task.id for task in page.items], page.has_next) == ([added[3], added[2]], True)
+    none = await storage.tasks.page("acme", TaskFilter(owner="eve"), order, PageRequest())
+    assert none.items == ()
+
+
 async def test_what_too_many_tasks_match_is_found_all_the_same(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,7 +60,7 @@ async def test_tables_are_stored_as_their_rows_say(storage: Storage) -> None:
 
 
 async def test_attempts_of_the_layout_before_come_along_each_to_its_day(postgres_server: str) -> None:
-    async with fresh_database(postgres_server, fill=partial(migrate, to="0002")) as url:
+    async with fresh_database(postgres_server, fill=partial(migrate, to="0003")) as url:
         connection = await asyncpg.connect(url)
         ended = [datetime(2026, 1, 30, 23, 59, 59, tzinfo=UTC), datetime(2026, 1, 31, tzinfo=UTC)]
         for number, at in enumerate(ended, 1):

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -73,6 +73,7 @@ VACUUM = (
     """,
     "alter table task_labels set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000)",
     "alter table task_words set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000)",
+    "alter table task_log set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000)",
     """
     alter table task_progress set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0,
         autovacuum_vacuum_threshold = 5000)
