@@ -13,7 +13,8 @@ import asyncpg
 
 Fetch = Callable[..., Awaitable[list[asyncpg.Record]]]
 
-LAST_PLACE = "select last_value from outbox_seq_seq"
+# A sequence nobody used yet says 1 all the same.
+LAST_PLACE = "select case when is_called then last_value else 0 end from outbox_seq_seq"
 TRANSACTIONS = """
 select pg_snapshot_xmin(now)::text::bigint as first_open, pg_snapshot_xmax(now)::text::bigint as next
 from pg_current_snapshot() as now
@@ -43,7 +44,7 @@ class OutboxFloor:
 
     A place is taken before its row is committed, so rows below the newest may appear later. A place is
     passed only once every transaction that began before it was seen has ended; each that writes an
-    event has its id before it takes a place, for it has changed the event's task.
+    event has its id before it takes a place, for it has changed or locked what the event is about.
     """
 
     def __init__(self, fetch: Fetch, look_seconds: float = 1.0) -> None:

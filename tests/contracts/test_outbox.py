@@ -118,6 +118,17 @@ async def test_an_event_that_is_committed_late_is_not_passed_over(storage: Stora
         await published(lead, 7)
 
 
+async def test_the_first_event_ever_is_not_passed_over(storage: Storage) -> None:
+    """A sequence that is not used yet names the place it will give out first."""
+    async with storage.outbox.lead() as lead:
+        await lead.acquire()
+        lead.floor.look_seconds = 0
+        for _ in range(5):
+            assert await left(lead) == []
+        await storage.added(a_task())
+        assert await left(lead) == [1]
+
+
 async def test_the_floor_stays_below_what_is_not_published(storage: Storage) -> None:
     async with storage.outbox.lead() as lead:
         await lead.acquire()

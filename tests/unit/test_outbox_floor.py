@@ -26,7 +26,7 @@ class Table:
     async def fetch(self, statement: str, *arguments: Any) -> Any:
         match statement:
             case s if s == LAST_PLACE:
-                return [(max(self.places, 1),)]
+                return [(self.places,)]
             case s if s == TRANSACTIONS:
                 return [(min(self.open, default=self.transactions + 1), self.transactions + 1)]
             case s if s == FLOORS:
