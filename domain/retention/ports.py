@@ -28,7 +28,7 @@ class Retention(Protocol):
     async def prune_tasks(self, state: TaskState, older_than: timedelta, limit: int) -> int:
         """Remove up to `limit` tasks that ended in this state longer ago, the oldest first; how many.
 
-        With their labels, words and progress. No event tells of it; their keys are free again, their
+        With their labels, words, progress and log. No event tells of it; their keys are free again, their
         notifications stay. Their attempts go with their days, and are not to be found meanwhile.
         """
         ...

@@ -91,13 +91,14 @@ async def test_what_has_not_ended_stays_however_old_it_is(storage: Storage) -> N
     assert await left(storage, [started.task_id, *waiting]) == [started.task_id, *waiting]
 
 
-async def test_a_task_goes_with_its_labels_words_and_progress(storage: Storage) -> None:
+async def test_a_task_goes_with_its_labels_words_progress_and_log(storage: Storage) -> None:
     (task,) = await ended(storage, TaskState.SUCCEEDED, 2 * WEEK, labels=FERNS.labels)
     await storage.execute(
         "insert into task_progress (task_id, fence, fraction, at) values ($1, 1, 1, now())", task
     )
+    await storage.execute("insert into task_log values ($1, 1, 1, 1, now(), 'Watered')", task)
     await storage.retention.prune_tasks(TaskState.SUCCEEDED, WEEK, 100)
-    for table in ("tasks", "task_labels", "task_words", "task_progress"):
+    for table in ("tasks", "task_labels", "task_words", "task_progress", "task_log"):
         assert await count(storage, table) == 0, table
     found = await storage.tasks.page("acme", FERNS, TaskOrder.SCHEDULED_AT_ASC, PageRequest())
     assert found.items == ()
