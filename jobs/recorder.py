@@ -44,7 +44,8 @@ class Recorder:
     ) -> None:
         """`first` is done before each write: what attempts told is stored before their end.
 
-        `recorded` hears of each write, and whether it made a task wait for another attempt.
+        `recorded` hears of each write, and whether something may be handed over for it: the task itself, for
+        another attempt, or one that a limit held back.
         """
         self._attempts = attempts
         self._gather = gather
@@ -156,4 +157,5 @@ class Recorder:
                 )
         if recorded:
             written = [ended.settled for ended in batch if ended.settled.task_id in recorded]
-            self._recorded(any(settled.task_state is TaskState.RETRYING for settled in written))
+            due_again = any(settled.task_state is TaskState.RETRYING for settled in written)
+            self._recorded(due_again or any(ended.started.limited for ended in batch))

@@ -23,6 +23,7 @@ LARGEST_BATCH = 20
 MESSAGES = 8
 """What is claimed at once is spread over at least so many messages, for every worker to get some of it."""
 SHORTEST_NAP = 0.002
+TENDING_SECONDS = 60.0
 
 
 def batches(ids: Sequence[UUID]) -> list[Sequence[UUID]]:
@@ -66,6 +67,7 @@ async def run_scheduler(services: Services, stop: Stop, metrics: JobMetrics) -> 
         group.create_task(run_firing(services, stop, metrics))
         for table in Table:
             group.create_task(run_janitor(services, table, stop, metrics))
+        group.create_task(_run_tending(services, stop, metrics))
         outage = Outage("scheduler's signals", stop, metrics)
         while not stop.asked:
             async with (
@@ -75,6 +77,18 @@ async def run_scheduler(services: Services, stop: Stop, metrics: JobMetrics) -> 
             ):
                 outage.over()
                 await _Rounds(services, stop, metrics, due=due, room=room).run()
+
+
+async def _run_tending(services: Services, stop: Stop, metrics: JobMetrics) -> None:
+    outage = Outage("tending of lanes", stop, metrics)
+    while not stop.asked:
+        async with outage.survived():
+            if found := await services.due_tasks.tend():
+                log.error("due tasks were out of sight of claims", extra={"lanes": found})
+                services.signals.send(Signal.DUE)
+            outage.over()
+            async with stop.interrupts():
+                await asyncio.sleep(TENDING_SECONDS)
 
 
 class _Rounds:

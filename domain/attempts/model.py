@@ -68,6 +68,8 @@ class Started:
     started_at: datetime
     traceparent: str
     fire_time: datetime | None = None
+    limited: bool = False
+    """Whether others may be held back until it ends: by its concurrency key, or its queue's concurrency."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,9 +22,11 @@ class DueTasks(Protocol):
         ...
 
     async def claim(self, limit: int) -> list[UUID]:
-        """Due tasks made QUEUED, the most urgent first, then the longest due. Never early.
+        """Due tasks made QUEUED, the most urgent of a tenant first, then the longest due. Never early.
 
-        No more than there is room for, however many schedulers claim at once.
+        The tenant with the fewest tasks in flight comes first. No more than there is room for, and than the
+        concurrency and the rate of a queue allow, however many schedulers claim at once; none of a paused
+        queue; of those with one concurrency key, one at a time.
         """
         ...
 
@@ -33,7 +35,14 @@ class DueTasks(Protocol):
         ...
 
     async def next_due_in(self) -> timedelta | None:
-        """Until the next task is due; zero or less when one is; None when none waits."""
+        """Until the next task is due; zero or less when one is; None when none waits.
+
+        Tasks that a limit holds back do not count, but for a rate: then it is until the rate allows more.
+        """
+        ...
+
+    async def tend(self) -> int:
+        """Have everything that waits found by claims, were it ever lost sight of. How much was not."""
         ...
 
 

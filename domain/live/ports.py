@@ -14,7 +14,7 @@ from domain.contracts.tasks import TaskChangedV1
 
 class Signal(StrEnum):
     DUE = "due"
-    """A task became due, or will very soon: for schedulers."""
+    """A task became due, or will very soon, or a limit holds it back no longer: for schedulers."""
     SCHEDULES = "schedules"
     """The next fire time of a schedule changed: for schedulers."""
     ROOM = "room"

@@ -20,7 +20,7 @@ from domain.tasks.fingerprint import fingerprint
 from domain.tasks.listing import COUNT_LIMIT, TaskFilter, TaskOrder, TaskPlace, only_theirs
 from domain.tasks.model import Task
 from domain.tasks.ports import Added, Change, Tasks
-from domain.tasks.states import CLAIMABLE, TaskState
+from domain.tasks.states import CLAIMABLE, FINISHED, TaskState
 from domain.tenancy.model import Caller
 from domain.work.drafts import DEFAULT_TIMEOUT, as_action, retry_policy
 from domain.work.validation import Faults
@@ -101,6 +101,7 @@ class TaskService:
     async def delete(self, caller: Caller, id: UUID, *, version: int | None = None) -> None:
         with _fields_named():
             await self._tasks.delete(caller.tenant, id, version=version, owner=caller.owner)
+        self._signals.send(Signal.DUE)
         self._signals.send(Signal.OUTBOX)
 
     async def by_key(self, caller: Caller, key: str) -> Task | None:
@@ -175,7 +176,11 @@ class TaskService:
         if not written:
             return
         soon = self._clock.now() + self._soon
-        if any(task.state in CLAIMABLE and task.scheduled_at <= soon for task in written):
+        # One that ended may have kept others waiting: of its concurrency key, or of its queue.
+        if any(
+            task.state in FINISHED or (task.state in CLAIMABLE and task.scheduled_at <= soon)
+            for task in written
+        ):
             self._signals.send(Signal.DUE)
         self._signals.send(Signal.OUTBOX)
 

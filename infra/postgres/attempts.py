@@ -14,6 +14,7 @@ from domain.attempts.model import Attempt, AttemptState, Settled, Started
 from infra.postgres.actions import action_from_json
 from infra.postgres.changes import Changed, versions
 from infra.postgres.database import Database
+from infra.postgres.lanes import reopen
 from infra.postgres.tasks import retry_from
 
 KNOWN_ACTIONS = [kind.value for kind in ActionKind]
@@ -59,7 +60,7 @@ with settled as materialized (
     update tasks as t
     set state = f.next_state,
         scheduled_at = case when f.next_state = 'RETRYING' then least(
-                coalesce(s.due_at, now() + s.due_in), now() + interval '400 days')
+                greatest(coalesce(s.due_at, now() + s.due_in), now()), now() + interval '400 days')
                             else t.scheduled_at end,
         finished_at = case when f.next_state = 'RETRYING' then null else now() end,
         worker_id = null, cancel_requested_at = null, result = s.result::jsonb, error_type = s.error_type,
@@ -82,7 +83,7 @@ with settled as materialized (
 select (task).id, (task).tenant, (task).version from finished
 """
 
-HAND_BACK = """
+HAND_BACK = f"""
 with given as materialized (
     select * from unnest($2::uuid[], $3::bigint[]) as g(id, fence)
 ), found as materialized (
@@ -102,7 +103,7 @@ with given as materialized (
     select outbox_partition((task).id),
         task_changed_v1(task, case when (task).state = 'CANCELLED' then 'CANCELLED' else 'RESCUED' end)
     from back
-)
+), {reopen("back")}
 select (task).id, (task).tenant, (task).version from back
 """
 
@@ -208,6 +209,7 @@ def _started(record: asyncpg.Record) -> Started:
         started_at=record["started_at"],
         traceparent=record["traceparent"],
         fire_time=record["fire_time"],
+        limited=record["limited"],
     )
 
 

@@ -60,7 +60,8 @@ class Database:
 
     def __init__(self, pool: Pool, limit: float, metrics: DatabaseMetrics) -> None:
         self._pool = pool
-        self._limit = limit
+        self.limit = limit
+        """Seconds a piece of work may last."""
         self._metrics = metrics
         self._down = False
 
@@ -69,7 +70,7 @@ class Database:
         """A connection for a short while. Raises Unavailable when PostgreSQL cannot do it in time."""
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(self._limit):
+            async with asyncio.timeout(self.limit):
                 connection = await self._pool.acquire()
                 try:
                     yield connection

@@ -10,12 +10,12 @@ DUE_LIMIT = 100_000
 WAITING_LIMIT = 10_000
 """Each of them is read from its row, which the index of those due need not be."""
 
-# tasks_claimable, tasks_queued, tasks_running. Ended tasks are counted as they end, not here. In the order of
-# the index, or the planner may read the whole table for the few it is after.
+# tasks_waiting, tasks_in_flight. Ended tasks are counted as they end, not here. In the order of the index,
+# or the planner may read the whole table for the few it is after.
 WAITING = f"""
 select state::text, count(*) from (
     select state from tasks where state in ('SCHEDULED', 'RETRYING')
-    order by priority, scheduled_at, id limit {WAITING_LIMIT}
+    order by tenant, scheduled_at, id limit {WAITING_LIMIT}
 ) as waiting group by state
 union all select 'QUEUED', count(*) from tasks where state = 'QUEUED'
 union all select 'RUNNING', count(*) from tasks where state = 'RUNNING'
@@ -23,15 +23,15 @@ union all select 'RUNNING', count(*) from tasks where state = 'RUNNING'
 DUE = f"""
 select count(*) as due, coalesce(extract(epoch from now() - min(scheduled_at)), 0)::float8 as age
 from (
-    select t.scheduled_at from generate_series(0, 9) as p(priority)
+    select t.scheduled_at from (select distinct tenant from lanes) as l
     cross join lateral (
         select scheduled_at from tasks
-        where state in ('SCHEDULED', 'RETRYING') and priority = p.priority and scheduled_at <= now()
+        where state in ('SCHEDULED', 'RETRYING') and tenant = l.tenant and scheduled_at <= now()
         order by scheduled_at limit {DUE_LIMIT}
     ) as t
     limit {DUE_LIMIT}
 ) as due
-"""  # tasks_claimable
+"""  # tasks_waiting
 
 
 @dataclass(frozen=True, slots=True)

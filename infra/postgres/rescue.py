@@ -6,8 +6,8 @@ from datetime import timedelta
 from uuid import UUID
 
 from infra.postgres.changes import Changed, versions
+from infra.postgres.claiming import TAKE_BACK
 from infra.postgres.database import Database
-from infra.postgres.due_tasks import TAKE_BACK
 
 MAX_LOSSES = 3
 """A payload that kills its workers is not given another one after this many."""
@@ -60,7 +60,7 @@ where id = any($1) and not exists (select from tasks where state = 'RUNNING' and
 LOST_HAND_OVERS = """
 select id from tasks where state = 'QUEUED' and queued_at <= now() - $1::interval
 order by queued_at limit $2 for update skip locked
-"""  # tasks_queued
+"""  # tasks_in_flight
 
 DEAF_CANCELLATIONS = """
 with found as materialized (

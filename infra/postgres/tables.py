@@ -46,12 +46,40 @@ class TaskRow(SQLModel, table=True):
     __table_args__ = (
         Index(
             "tasks_claimable",
+            "tenant",
+            "queue",
             "priority",
             "scheduled_at",
             "id",
-            postgresql_where=text("state in ('SCHEDULED', 'RETRYING')"),
+            postgresql_where=text("state in ('SCHEDULED', 'RETRYING') and not awaits_key"),
         ),
-        Index("tasks_queued", "queued_at", postgresql_where=text("state = 'QUEUED'")),
+        Index(
+            "tasks_keyed",
+            "tenant",
+            "concurrency_key",
+            "scheduled_at",
+            postgresql_where=text(
+                "concurrency_key is not null and state in ('SCHEDULED', 'RETRYING') and not awaits_key"
+            ),
+        ),
+        Index(
+            "tasks_awaiting_key",
+            "tenant",
+            "concurrency_key",
+            "queue",
+            "priority",
+            "scheduled_at",
+            "id",
+            postgresql_where=text("state in ('SCHEDULED', 'RETRYING') and awaits_key"),
+        ),
+        Index(
+            "tasks_holding_key",
+            "tenant",
+            "concurrency_key",
+            unique=True,
+            postgresql_where=text("concurrency_key is not null and state in ('QUEUED', 'RUNNING')"),
+        ),
+        Index("tasks_in_flight", "updated_at", postgresql_where=text("state in ('QUEUED', 'RUNNING')")),
         Index("tasks_running", "worker_id", postgresql_where=text("state = 'RUNNING'")),
         Index("tasks_key", "tenant", "key", unique=True, postgresql_where=text("key is not null")),
         Index("tasks_by_due", "tenant", "scheduled_at", "id"),
@@ -148,6 +176,8 @@ class TaskRow(SQLModel, table=True):
     schedule_id: UUID | None = None
     schedule_revision: int | None = None
     fire_time: datetime | None = Field(default=None, sa_type=INSTANT)
+    awaits_key: bool = Field(sa_column_kwargs={"server_default": text("false")})
+    limited: bool = Field(sa_column_kwargs={"server_default": text("false")})
 
 
 class ScheduleRow(SQLModel, table=True):
@@ -189,6 +219,33 @@ class ScheduleRow(SQLModel, table=True):
     zone_version: str = Field(sa_type=Text)
     created_at: datetime = Field(sa_type=INSTANT)
     updated_at: datetime = Field(sa_type=INSTANT)
+
+
+class LaneRow(SQLModel, table=True):
+    """The tasks of one queue and priority are claimed from one lane; there is one wherever some may be due."""
+
+    __tablename__ = "lanes"
+    __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
+
+    tenant: str = Field(sa_type=Text, primary_key=True)
+    queue: str = Field(sa_type=Text, primary_key=True)
+    priority: int = Field(sa_type=SmallInteger, primary_key=True)
+    reopened_at: datetime = Field(sa_type=INSTANT, sa_column_kwargs=_now())
+
+
+class QueueRow(SQLModel, table=True):
+    """What is set for a queue; one without settings has no row."""
+
+    __tablename__ = "queues"
+    __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)
+
+    tenant: str = Field(sa_type=Text, primary_key=True)
+    name: str = Field(sa_type=Text, primary_key=True)
+    paused: bool = Field(sa_column_kwargs={"server_default": text("false")})
+    concurrency: int | None = None
+    rate_per_second: float | None = Field(default=None, sa_type=DOUBLE_PRECISION)
+    tokens: float = Field(sa_type=DOUBLE_PRECISION, sa_column_kwargs={"server_default": text("0")})
+    refilled_at: datetime = Field(sa_type=INSTANT, sa_column_kwargs=_now())
 
 
 class TaskLabelRow(SQLModel, table=True):

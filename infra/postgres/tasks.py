@@ -23,6 +23,7 @@ from domain.tasks.words import words
 from infra.encryption.headers import HeaderSeals
 from infra.postgres.actions import action_from_json, action_to_json
 from infra.postgres.database import Connection, Database
+from infra.postgres.lanes import register
 from infra.postgres.task_listing import (
     MATCHES,
     ORDERS,
@@ -43,7 +44,7 @@ COLUMNS = """id, tenant, title, description, state, scheduled_at, action, queue,
     fire_time"""
 
 # A null instant means "now", and only the database's clock says when that is.
-ADD = """
+ADD = f"""
 with given as materialized (
     select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[],
         $7::text[], $8::smallint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::interval[],
@@ -75,7 +76,7 @@ with given as materialized (
 ), told as (
     insert into outbox (partition, event)
     select outbox_partition((task).id), task_changed_v1(task, 'CREATED') from added
-)
+), {register("added")}
 select (task).id, (task).created_at, (task).scheduled_at from added
 """
 
@@ -83,7 +84,7 @@ FIND = f"select {COLUMNS} from tasks where tenant = $1 and id = any($2)"  # task
 FIND_BY_KEYS = f"select {COLUMNS} from tasks where tenant = $1 and key = any($2)"  # tasks_key
 LOCK = f"select {COLUMNS}, now() as now from tasks where tenant = $1 and id = $2 for update"
 
-CHANGE = """
+CHANGE = f"""
 with changed as (
     update tasks as t
     set title = $2, description = $3, state = $4::task_state, scheduled_at = $5, action = $6::jsonb, queue = $7,
@@ -91,14 +92,14 @@ with changed as (
         finished_at = $13, cancel_requested_at = $14, result = $15::jsonb, error_type = $16,
         error_message = $17, error_attempt = $18,
         queued_at = case when $4::task_state = 'QUEUED' then t.queued_at end,
-        losses = case when $11::int > t.uncounted_attempts then 0 else t.losses end,
+        losses = case when $11::int > t.uncounted_attempts then 0 else t.losses end, awaits_key = false,
         version = t.version + 1, updated_at = now()
     where t.id = $1
     returning t as task
 ), told as (
     insert into outbox (partition, event)
     select outbox_partition((task).id), task_changed_v1(task, $19) from changed
-)
+), {register("changed")}
 select (task).* from changed
 """
 UNLABEL = "delete from task_labels where task_id = $1"

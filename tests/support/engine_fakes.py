@@ -152,6 +152,9 @@ class FakeEngine:
         dues = [row.due for row in self._claimable()]
         return timedelta(seconds=min(dues) - self.now) if dues else None
 
+    async def tend(self) -> int:
+        return self._rescued("tend")
+
     async def start(self, worker: UUID, ids: Sequence[UUID]) -> list[Started]:
         self.faults.before("start")
         await asyncio.sleep(0)

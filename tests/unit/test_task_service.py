@@ -252,7 +252,7 @@ async def test_a_bound_caller_cannot_give_a_task_away(face: Face, owner: str | N
 async def test_a_waiting_task_is_cancelled_at_once(face: Face) -> None:
     task = face.keep()
     assert (await face.service.cancel(CALLER, task.id)).state is TaskState.CANCELLED
-    assert face.signals.sent == [Signal.OUTBOX]
+    assert face.signals.sent == [Signal.DUE, Signal.OUTBOX], "others may have waited for its end"
 
 
 async def test_a_running_task_is_asked_to_stop(face: Face) -> None:
@@ -277,7 +277,7 @@ async def test_a_task_is_deleted_unless_it_runs(face: Face) -> None:
     task, running = face.keep(), face.keep(state=TaskState.RUNNING)
     await face.service.delete(CALLER, task.id)
     assert task.id not in face.tasks.rows
-    assert face.signals.sent == [Signal.OUTBOX]
+    assert face.signals.sent == [Signal.DUE, Signal.OUTBOX]
     with pytest.raises(IllegalState) as caught:
         await face.service.delete(CALLER, running.id)
     assert caught.value.path == ("id",)

@@ -1,0 +1,223 @@
+"""The statements that choose due tasks: by lanes, within the limits of queues and keys, fair between tenants.
+
+Parameters 1 to 3, or 1 to 8, are those of `infra.postgres.floors.Floors`.
+"""
+
+from __future__ import annotations
+
+from infra.postgres.lanes import reopen
+
+_WAITING = "state in ('SCHEDULED', 'RETRYING') and not awaits_key"  # tasks_claimable, tasks_keyed
+_AWAITING = "state in ('SCHEDULED', 'RETRYING') and awaits_key"  # tasks_awaiting_key
+_AT_WORK = "state in ('QUEUED', 'RUNNING')"  # tasks_in_flight
+_FLOOR = "(least($1::timestamptz, now()) - $2::interval)"
+
+MOST_PARKED = 2_000
+"""Tasks that one claim sets aside until their key is free."""
+
+# Counted anew each time, never kept in a number that could leak. What is looked up by id compares states as
+# texts, so that no plan walks a partial index instead.
+_IN_FLIGHT = f"""in_flight as materialized (
+    select id, tenant, queue, concurrency_key, state, worker_id, updated_at from tasks
+    where {_AT_WORK} and updated_at >= {_FLOOR}
+    union all
+    select id, tenant, queue, concurrency_key, state, worker_id, updated_at from tasks
+    where id = any($3::uuid[]) and state::text in ('QUEUED', 'RUNNING') and updated_at < {_FLOOR}
+)"""
+
+_ROOM = """greatest(0,
+    coalesce((select sum(slots) from workers where lease_until > now() and not draining), 0)
+    - (select count(*) from in_flight as f where f.state = 'QUEUED' or exists (
+        select from workers as w
+        where w.id = f.worker_id and w.lease_until > now() and not w.draining)))::int"""
+
+ROOM = f"with {_IN_FLIGHT} select {_ROOM}"
+
+# `most` is how many more tasks the queue's settings allow now; null is any number. Tokens come in at its rate,
+# up to those of a second. `not_before` is when the rate allows what is worth a claim: 20 ms of it.
+_LIMITS = """limits as materialized (
+    select tenant, queue, rate, filled, in_flight >= concurrency as full, paused,
+        least(case when paused then 0 end, concurrency - in_flight, floor(filled)::int) as most,
+        now() + make_interval(secs => greatest(0, greatest(1, rate * 0.02) - filled) / rate) as not_before
+    from (
+        select q.tenant, q.name as queue, q.paused, q.concurrency, q.rate_per_second as rate,
+            (select count(*)::int from in_flight as f
+             where f.tenant = q.tenant and f.queue = q.name) as in_flight,
+            least(greatest(1, q.rate_per_second), q.tokens + q.rate_per_second
+                * greatest(0, extract(epoch from now() - q.refilled_at)::float8)) as filled
+        from queues as q
+    ) as q
+)"""
+
+_PLACES = f"""places as materialized (
+    select l.tenant, l.queue, l.priority, q.most, q.not_before, coalesce(q.full or q.paused, false) as shut,
+        case when l.reopened_at > {_FLOOR} then '-infinity' else coalesce(f.at, {_FLOOR}) end as at,
+        case when l.reopened_at > {_FLOOR} or f.id is null
+            then '00000000-0000-0000-0000-000000000000' else f.id end as id
+    from lanes as l
+    left join limits as q on q.tenant = l.tenant and q.queue = l.queue
+    left join unnest($4::text[], $5::text[], $6::smallint[], $7::timestamptz[], $8::uuid[])
+        as f(tenant, queue, priority, at, id)
+        on f.tenant = l.tenant and f.queue = l.queue and f.priority = l.priority
+)"""
+
+# Of each key that nobody holds and queue, the first that was set aside: a walk that skips from key to key.
+_FREED = f"""keys(tenant, concurrency_key, queue) as (
+    (select tenant, concurrency_key, queue from tasks where {_AWAITING} order by 1, 2, 3 limit 1)
+    union all
+    select n.* from keys as k cross join lateral (
+        select tenant, concurrency_key, queue from tasks
+        where {_AWAITING} and (tenant, concurrency_key, queue) > (k.tenant, k.concurrency_key, k.queue)
+        order by 1, 2, 3 limit 1
+    ) as n
+), freed as materialized (
+    select k.tenant, k.queue, k.concurrency_key, first.priority, first.scheduled_at, first.id, q.most
+    from keys as k
+    cross join lateral (
+        select id, priority, scheduled_at from tasks
+        where {_AWAITING} and tenant = k.tenant and concurrency_key = k.concurrency_key and queue = k.queue
+            and scheduled_at <= now()
+        order by priority, scheduled_at, id limit 1
+    ) as first
+    left join limits as q on q.tenant = k.tenant and q.queue = k.queue
+    where not exists (
+        select from in_flight as f where f.tenant = k.tenant and f.concurrency_key = k.concurrency_key)
+)"""
+
+_DUE_AT = f"""
+select tenant, queue, priority, id, scheduled_at, concurrency_key from tasks
+where {_WAITING} and tenant = p.tenant and queue = p.queue and priority = p.priority
+    and (scheduled_at, id) >= (p.at, p.id)
+"""
+
+# MATERIALIZED throughout: a plan that ran a part twice could claim more than its limit. What is chosen is
+# locked last, and looked at again: it may have been changed since our snapshot.
+CLAIM = f"""
+with recursive {_IN_FLIGHT}, room as materialized (
+    select least($9::int, {_ROOM}) as tasks
+), {_LIMITS}, {_PLACES}, {_FREED}, due as materialized (
+    select d.*, p.most from places as p cross join lateral (
+        {_DUE_AT} and scheduled_at <= now()
+        order by scheduled_at, id limit greatest(0, least(p.most, (select tasks from room)))
+    ) as d
+), keyed as materialized (
+    select tenant, concurrency_key, exists (
+        select from in_flight as f where f.tenant = due.tenant and f.concurrency_key = due.concurrency_key
+    ) as held
+    from due where concurrency_key is not null group by tenant, concurrency_key
+), allowed as (
+    select *, row_number() over (partition by tenant, queue order by priority, scheduled_at, id) as in_queue
+    from (
+        select tenant, queue, priority, id, scheduled_at, concurrency_key, most from due
+        where concurrency_key is null or (tenant, concurrency_key) not in (
+            select tenant, concurrency_key from keyed where held)
+        union all
+        select tenant, queue, priority, id, scheduled_at, concurrency_key, most from freed
+        where most is null or most > 0
+    ) as one
+), apart as (
+    select *, row_number() over (
+        partition by tenant, concurrency_key, case when concurrency_key is null then id end
+        order by priority, scheduled_at, id) as in_key
+    from allowed where most is null or in_queue <= most
+), chosen as materialized (
+    select tenant, queue, priority, id, scheduled_at, concurrency_key,
+        row_number() over (partition by tenant order by priority, scheduled_at, id)
+        + (select count(*) from in_flight as f where f.tenant = apart.tenant) as turn
+    from apart where in_key = 1
+    order by turn, priority, scheduled_at, id limit (select tasks from room)
+), locked as materialized (
+    select t.id, c.turn from tasks as t join chosen as c on c.id = t.id
+    where t.state::text in ('SCHEDULED', 'RETRYING') and t.scheduled_at <= now()
+        and t.queue = c.queue and t.priority = c.priority
+    order by t.id for update of t skip locked
+), claimed as (
+    update tasks as t
+    set state = 'QUEUED', queued_at = now(), updated_at = now(), version = t.version + 1, awaits_key = false,
+        limited = t.concurrency_key is not null or exists (
+            select from queues as q
+            where q.tenant = t.tenant and q.name = t.queue and q.concurrency is not null)
+    from locked where t.id = locked.id
+    returning t as task, locked.turn
+), told as (
+    insert into outbox (partition, event)
+    select outbox_partition((task).id), task_changed_v1(task, 'QUEUED') from claimed
+), spent as (
+    update queues as q set tokens = l.filled - c.tasks, refilled_at = greatest(q.refilled_at, now())
+    from (select (task).tenant, (task).queue, count(*) as tasks from claimed group by 1, 2) as c
+    join limits as l on l.tenant = c.tenant and l.queue = c.queue
+    where q.tenant = c.tenant and q.name = c.queue and q.rate_per_second is not null
+), blocked as materialized (
+    select b.id from (
+        select tenant, concurrency_key from keyed where held
+        union select tenant, concurrency_key from chosen where concurrency_key is not null
+    ) as k
+    cross join lateral (
+        select id from tasks
+        where {_WAITING} and concurrency_key is not null
+            and tenant = k.tenant and concurrency_key = k.concurrency_key and scheduled_at <= now()
+        order by scheduled_at limit {MOST_PARKED}
+    ) as b
+    where not exists (select from chosen as c where c.id = b.id)
+    limit {MOST_PARKED}
+), parked as (
+    update tasks set awaits_key = true
+    where id in (
+        select id from tasks
+        where id = any(array(select id from blocked)) and state::text in ('SCHEDULED', 'RETRYING')
+            and concurrency_key is not null and scheduled_at <= now()
+        order by id for update skip locked)
+    returning id
+)
+select 'task' as kind, (task).id, (task).tenant, (task).queue, (task).priority, (task).scheduled_at as at,
+    (task).version, turn, null::int as room, null::int as parked
+from claimed
+union all
+select 'claim', null, null, null, null, now(), null, null, room.tasks, (select count(*) from parked)::int
+from room
+union all
+(select distinct on (tenant, queue, priority)
+    'lane', id, tenant, queue, priority, scheduled_at, null, null, null, null
+ from due order by tenant, queue, priority, scheduled_at, id)
+union all
+select 'lane', id, tenant, queue, priority, at, null, null, null, null from places where most <= 0
+union all
+select 'in flight', id, null, null, null, null, null, null, null, null from in_flight
+where updated_at < now() - $2::interval
+"""
+
+# To plan one of these statements takes longer than to run it. A bitmap scan does not mark what it finds dead:
+# the next would pass all of it again.
+BEGIN = "begin; set local plan_cache_mode = force_generic_plan; set local enable_bitmapscan = off"
+
+# One scheduler at a time counts the room and the limits and fills them; else each would fill all. The lock has
+# a statement of its own, before the one that counts: that one must see what the last holder committed.
+BEGIN_LOCKED = f"{BEGIN}; select pg_advisory_xact_lock(hashtext('carillon.room'))"
+
+TAKE_BACK = f"""
+with found as materialized (
+    select id from tasks where id = any($1) and state = 'QUEUED' order by id for update
+), taken as (
+    update tasks as t
+    set state = 'SCHEDULED', queued_at = null, updated_at = now(), version = t.version + 1
+    from found where t.id = found.id
+    returning t as task
+), told as (
+    insert into outbox (partition, event)
+    select outbox_partition((task).id), task_changed_v1(task, 'RESCUED') from taken
+), {reopen("taken")}
+select (task).id, (task).tenant, (task).version from taken
+"""
+
+# What a limit holds back is left out: whatever frees it sends a signal.
+NEXT_DUE = f"""
+with recursive {_IN_FLIGHT}, {_LIMITS}, {_PLACES}, {_FREED}
+select least(
+    (select min(greatest(first.scheduled_at, p.not_before)) from places as p cross join lateral (
+        {_DUE_AT} order by scheduled_at, id limit 1
+     ) as first where not p.shut),
+    (select min(greatest(f.scheduled_at, q.not_before)) from freed as f
+     left join limits as q on q.tenant = f.tenant and q.queue = f.queue
+     where (q.full or q.paused) is not true)
+) - now()
+"""

@@ -1,0 +1,109 @@
+"""The registry of lanes: which queues and priorities of a tenant may have something to claim."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from infra.postgres.database import Database
+
+SLACK_SECONDS = 1
+"""Clients' clocks differ: a task that is past by less than this does not reopen its lane."""
+_SLACK = f"interval '{SLACK_SECONDS} second'"
+_LOCK = "hashtext('carillon.lanes')"
+
+
+def register(source: str) -> str:
+    """CTEs that see to it that claims find the tasks in `source(task tasks)`, just inserted or changed.
+
+    Lanes are inserted in one order, or two batches could wait for each other. The shared lock, which lasts as
+    long as the transaction, keeps a lane from being removed between our look at it and our commit.
+    """
+    return f"""registered as (
+    insert into lanes (tenant, queue, priority)
+    select distinct (task).tenant, (task).queue, (task).priority
+    from {source}, (select pg_advisory_xact_lock_shared({_LOCK})) as kept
+    where (task).state in ('SCHEDULED', 'RETRYING')
+    order by 1, 2, 3
+    on conflict do nothing
+), {reopen(source)}"""
+
+
+def reopen(source: str) -> str:
+    """CTEs that have lanes looked at from their beginning again, where tasks came in below what was looked at.
+
+    Claims do not look again below what they know to be empty: see `infra.postgres.floors`. A lane that was
+    reopened half the slack ago is open still.
+    """
+    return f"""low as materialized (
+    select l.tenant, l.queue, l.priority from lanes as l
+    where l.reopened_at < now() - {_SLACK} / 2 and exists (
+        select from {source}
+        where (task).state in ('SCHEDULED', 'RETRYING') and (task).scheduled_at < now() - {_SLACK}
+            and (task).tenant = l.tenant and (task).queue = l.queue and (task).priority = l.priority)
+    order by 1, 2, 3 for update
+), reopened as (
+    update lanes as l set reopened_at = now() from low
+    where l.tenant = low.tenant and l.queue = low.queue and l.priority = low.priority
+)"""
+
+
+# Whoever inserts or changes a task holds the lock shared until its commit. Not waited for long: while we wait,
+# everyone else does.
+BEGIN_ALONE = f"begin; set local lock_timeout = '200ms'; select pg_advisory_xact_lock({_LOCK})"
+
+# A walk over tasks_claimable that skips from lane to lane.
+RESTORE = """
+with recursive found(tenant, queue, priority) as (
+    (select tenant, queue, priority from tasks
+     where state in ('SCHEDULED', 'RETRYING') and not awaits_key order by 1, 2, 3 limit 1)
+    union all
+    select n.* from found as f cross join lateral (
+        select tenant, queue, priority from tasks
+        where state in ('SCHEDULED', 'RETRYING') and not awaits_key
+            and (tenant, queue, priority) > (f.tenant, f.queue, f.priority)
+        order by 1, 2, 3 limit 1
+    ) as n
+)
+insert into lanes (tenant, queue, priority) select tenant, queue, priority from found on conflict do nothing
+"""
+REMOVE = """
+delete from lanes as l
+where not exists (
+    select from tasks as t
+    where t.state in ('SCHEDULED', 'RETRYING') and not t.awaits_key
+        and t.tenant = l.tenant and t.queue = l.queue and t.priority = l.priority
+) and not exists (
+    select from tasks as t
+    where t.state in ('SCHEDULED', 'RETRYING') and t.awaits_key
+        and t.tenant = l.tenant and t.queue = l.queue and t.priority = l.priority
+) and not exists (
+    select from tasks as t
+    where t.state in ('QUEUED', 'RUNNING')
+        and t.tenant = l.tenant and t.queue = l.queue and t.priority = l.priority
+)
+"""  # tasks_claimable, tasks_awaiting_key, tasks_in_flight
+
+
+async def tend_lanes(database: Database) -> tuple[int, int]:
+    """Add the lanes that should be there, remove those nothing waits or runs in. How many of each.
+
+    None is removed while tasks are being written in transactions that do not end.
+    """
+    async with database.work("tend_lanes") as connection:
+        restored = await connection.execute(RESTORE)
+        try:
+            await connection.execute(BEGIN_ALONE)
+            removed = await connection.execute(REMOVE)
+            await connection.execute("commit")
+        except asyncpg.LockNotAvailableError:
+            await connection.execute("rollback")
+            removed = "DELETE 0"
+        except asyncpg.PostgresError:
+            await connection.execute("rollback")
+            raise
+    return _count(restored), _count(removed)
+
+
+def _count(status: str) -> int:
+    """Of rows, from a command's status: INSERT 0 3."""
+    return int(status.rsplit(" ", 1)[1])
