@@ -20,6 +20,7 @@ from domain.errors import Unavailable
 from domain.live.outbox import Outbox
 from domain.live.ports import Events, HandOver, Signals, TaskFeed
 from domain.notifications.ports import NotificationFeed, Notifications
+from domain.queues.ports import Queues
 from domain.retention.ports import Retention
 from domain.schedules.ports import Firing, Recurrences, Schedules
 from domain.tasks.bulk import BulkTasks
@@ -52,6 +53,7 @@ from infra.postgres.firing import PostgresFiring
 from infra.postgres.gauges import StorageGauges
 from infra.postgres.notifications import PostgresNotifications
 from infra.postgres.outbox import PostgresOutbox
+from infra.postgres.queues import PostgresQueues
 from infra.postgres.reencrypting import Reencrypted, reencrypt
 from infra.postgres.rescue import PostgresRescue
 from infra.postgres.retention import PostgresRetention
@@ -98,6 +100,7 @@ class Services:
     """Brings the figures that are read from storage up to date."""
     tasks: Tasks
     bulk_tasks: BulkTasks
+    queues: Queues
     due_tasks: DueTasks
     attempts: Attempts
     activity: Activity
@@ -193,6 +196,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             gauges=StorageGauges(figures, outbox, registry).refresh,
             bulk_tasks=PostgresBulkTasks(database, forgetting.changed),
             tasks=CachedTasks(PostgresTasks(database, seals), cache),
+            queues=PostgresQueues(database),
             due_tasks=PostgresDueTasks(database, forgetting.changed),
             attempts=PostgresAttempts(database, forgetting.changed),
             activity=PostgresActivity(database),

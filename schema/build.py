@@ -16,6 +16,7 @@ from schema.lookup import node, nodes
 from schema.node import Node
 from schema.notification_changes import MarkNotificationsReadPayload, mark_notifications_read
 from schema.notifications import NotificationConnection, NotificationNode, notifications
+from schema.queues import Queue, QueuePayload, pause_queue, queues, resume_queue, update_queue
 from schema.recurrences import RecurrencePreview, preview_recurrence
 from schema.scalars import SCALARS
 from schema.schedule_changes import (
@@ -70,6 +71,9 @@ class Query:
     )
     notifications: NotificationConnection = strawberry.field(
         resolver=notifications, description="The tenant's notifications (or one owner's), in their order."
+    )
+    queues: list[Queue] = strawberry.field(
+        resolver=queues, description="Up to 1,000 queues, by name: what waits and runs in each, and its limits."
     )
     handlers: list[Handler] = strawberry.field(
         resolver=handlers, description="The handlers that tasks can run, by name."
@@ -142,6 +146,16 @@ class Mutation:
     )
     delete_webhook_secret: DeleteWebhookSecretPayload = strawberry.field(
         resolver=delete_webhook_secret, description="Delete a secret: it signs nothing any more."
+    )
+    pause_queue: QueuePayload = strawberry.field(
+        resolver=pause_queue,
+        description="Hand over nothing more of a queue. What was handed over before still runs.",
+    )
+    resume_queue: QueuePayload = strawberry.field(
+        resolver=resume_queue, description="Hand over what is due in a paused queue, and go on."
+    )
+    update_queue: QueuePayload = strawberry.field(
+        resolver=update_queue, description="Limit how many tasks of a queue run at once, or in a second."
     )
 
 

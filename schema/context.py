@@ -14,6 +14,8 @@ from domain.clock import Clock, Ids
 from domain.live.ports import Signals, TaskFeed
 from domain.notifications.ports import NotificationFeed, Notifications
 from domain.notifications.service import NotificationService
+from domain.queues.ports import Queues
+from domain.queues.service import QueueService
 from domain.schedules.ports import Recurrences, Schedules
 from domain.schedules.service import ScheduleService
 from domain.tasks.bulk import BulkService, BulkTasks
@@ -44,6 +46,8 @@ class Services(Protocol):
     @property
     def activity(self) -> Activity: ...
     @property
+    def queues(self) -> Queues: ...
+    @property
     def notifications(self) -> Notifications: ...
     @property
     def signals(self) -> Signals: ...
@@ -73,6 +77,7 @@ class Context:
     tasks: TaskService
     schedules: ScheduleService
     bulk: BulkService
+    queues: QueueService
     notifications: NotificationService
     webhook_secrets: WebhookSecretService
     task_feed: TaskFeed
@@ -120,6 +125,7 @@ class Contexts:
             ids=services.ids,
         )
         self._bulk = BulkService(services.bulk_tasks, services.signals)
+        self._queues = QueueService(services.queues, services.signals)
         self._notifications = NotificationService(services.notifications, services.notification_feed)
         self._webhook_secrets = WebhookSecretService(services.webhook_secrets, services.origins, services.ids)
 
@@ -139,6 +145,7 @@ class Contexts:
             tasks=self._tasks,
             schedules=self._schedules,
             bulk=self._bulk,
+            queues=self._queues,
             notifications=self._notifications,
             webhook_secrets=self._webhook_secrets,
             task_feed=services.task_feed,

@@ -100,13 +100,13 @@ class BulkService:
             if not batch.picked:
                 break
             done += batch.changed
-            self._tell(change, batch)
+            self._tell(batch)
         return done
 
-    def _tell(self, change: BulkChange, batch: Batch) -> None:
+    def _tell(self, batch: Batch) -> None:
         if batch.changed:
+            # Also of cancelled ones: others may have waited for their end.
+            self._signals.send(Signal.DUE)
             self._signals.send(Signal.OUTBOX)
         if batch.asked:
             self._signals.send(Signal.CANCEL)
-        if batch.changed and change is BulkChange.REPLAY:
-            self._signals.send(Signal.DUE)

@@ -10,12 +10,13 @@ from domain.tasks.listing import TaskFilter
 from domain.tasks.states import TaskState
 from infra.postgres.changes import Changed, versions
 from infra.postgres.database import Database
+from infra.postgres.lanes import register
 from infra.postgres.tasks import listing_conditions
 
 _S = TaskState
 
 # One at a time, for each has an index of its own, and the rest is not walked through: tasks_waiting,
-# tasks_queued, tasks_running; tasks_given_up, tasks_by_due.
+# tasks_in_flight, tasks_running; tasks_given_up, tasks_by_due.
 GROUPS = {
     BulkChange.CANCEL: ((_S.SCHEDULED, _S.RETRYING), (_S.QUEUED,), (_S.RUNNING,)),
     BulkChange.REPLAY: ((_S.FAILED, _S.CANCELLED), (_S.SUCCEEDED,)),
@@ -25,13 +26,13 @@ MOVES = {
         state = case when t.state = 'RUNNING' then t.state else 'CANCELLED' end,
         cancel_requested_at = case when t.state = 'RUNNING' then now() end,
         finished_at = case when t.state = 'RUNNING' then t.finished_at else now() end,
-        queued_at = null
+        queued_at = null, awaits_key = false
     """,
     BulkChange.REPLAY: """
         state = 'SCHEDULED', scheduled_at = now(), uncounted_attempts = t.attempt,
         losses = case when t.attempt > t.uncounted_attempts then 0 else t.losses end,
         started_at = null, finished_at = null, cancel_requested_at = null, queued_at = null,
-        result = null, error_type = null, error_message = null, error_attempt = null
+        result = null, error_type = null, error_message = null, error_attempt = null, awaits_key = false
     """,
 }
 PICK = "select id, version from tasks where {where} order by scheduled_at, id limit {limit}"
@@ -53,7 +54,7 @@ found as materialized (
     select outbox_partition((task).id),
         task_changed_v1(task, case when (task).state = 'CANCELLED' then 'CANCELLED' else 'UPDATED' end)
     from changed order by (task).id
-)
+), {lanes}
 select p.picked, (task).id, (task).tenant, (task).version, (task).state
 from (select count(*) as picked from picked) as p left join changed on true
 """
@@ -85,7 +86,9 @@ class PostgresBulkTasks:
     async def _change(self, tenant: str, change: BulkChange, wanted: TaskFilter, limit: int) -> Batch:
         async with self._database.work(f"{change.value.lower()}_many") as connection:
             where, arguments = await listing_conditions(connection, tenant, wanted)
-            statement = CHANGE.format(pick=_pick(change, where, limit), move=MOVES[change])
+            statement = CHANGE.format(
+                pick=_pick(change, where, limit), move=MOVES[change], lanes=register("changed")
+            )
             records = await connection.fetch(statement, *arguments)
         changed = [record for record in records if record["id"] is not None]
         await self._changed(versions(changed))

@@ -43,8 +43,9 @@ _LIMITS = """limits as materialized (
         select q.tenant, q.name as queue, q.paused, q.concurrency, q.rate_per_second as rate,
             (select count(*)::int from in_flight as f
              where f.tenant = q.tenant and f.queue = q.name) as in_flight,
-            least(greatest(1, q.rate_per_second), q.tokens + q.rate_per_second
-                * greatest(0, extract(epoch from now() - q.refilled_at)::float8)) as filled
+            case when q.rate_per_second is not null then
+                least(greatest(1, q.rate_per_second), q.tokens + q.rate_per_second
+                    * greatest(0, extract(epoch from now() - q.refilled_at)::float8)) end as filled
         from queues as q
     ) as q
 )"""

@@ -78,6 +78,7 @@ class Row:
     attempt: int = 0
     worker: UUID | None = None
     cancel_requested: bool = False
+    limited: bool = False
     outcomes: list[tuple[int, str]] = field(default_factory=list)
     """(fence, state of the task) of every recorded attempt."""
     progress: list[tuple[float, str | None]] = field(default_factory=list)
@@ -308,6 +309,7 @@ def _started(row: Row) -> Started:
         due_at=NOON,
         started_at=NOON + timedelta(milliseconds=3),
         traceparent=TRACEPARENT,
+        limited=row.limited,
     )
 
 

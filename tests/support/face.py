@@ -32,6 +32,7 @@ from tests.support.stores import (
     StoredAttempts,
     StoredBulkTasks,
     StoredNotifications,
+    StoredQueues,
     StoredSchedules,
     StoredTasks,
     StoredWebhookSecrets,
@@ -191,6 +192,7 @@ class Face:
     def __post_init__(self) -> None:
         self.tasks = StoredTasks(self.clock, self.calls)
         self.bulk_tasks = StoredBulkTasks(self.tasks)
+        self.queues = StoredQueues(self.calls)
         self.attempts = StoredAttempts(self.calls)
         self.activity = StoredActivity(self.calls)
         self.schedules = StoredSchedules(self.clock, self.calls)

@@ -28,6 +28,7 @@ from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.firing import PostgresFiring
 from infra.postgres.notifications import PostgresNotifications
 from infra.postgres.outbox import PostgresOutbox
+from infra.postgres.queues import PostgresQueues
 from infra.postgres.rescue import PostgresRescue
 from infra.postgres.retention import PostgresRetention
 from infra.postgres.schedules import PostgresSchedules
@@ -92,6 +93,7 @@ class Storage:
     database: Database
     tasks: PostgresTasks
     bulk_tasks: PostgresBulkTasks
+    queues: PostgresQueues
     due_tasks: PostgresDueTasks
     attempts: PostgresAttempts
     activity: PostgresActivity
@@ -159,6 +161,7 @@ async def open_storage(url: str, keys: KeyRing = KEYS) -> AsyncIterator[Storage]
             database=database,
             bulk_tasks=PostgresBulkTasks(database, changed),
             tasks=PostgresTasks(database, HeaderSeals(keys)),
+            queues=PostgresQueues(database),
             due_tasks=PostgresDueTasks(database, changed),
             attempts=PostgresAttempts(database, changed),
             activity=PostgresActivity(database),

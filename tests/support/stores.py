@@ -14,6 +14,7 @@ from domain.contracts.tasks import TaskEventKind
 from domain.errors import Conflict, NotFound, StaleVersion, Unavailable
 from domain.notifications.model import Draft, Notification
 from domain.paging import Page, PageRequest, page_of
+from domain.queues.model import Queue, QueueEdit
 from domain.schedules.model import Schedule
 from domain.schedules.ports import Change as ScheduleChange
 from domain.schedules.ports import Make
@@ -159,6 +160,25 @@ class StoredBulkTasks:
             for task in self.tasks.matching(tenant, wanted)
             if change is BulkChange.REPLAY or task.cancel_requested_at is None
         ]
+
+
+@dataclass
+class StoredQueues:
+    calls: list[str] = field(default_factory=list)
+    rows: dict[tuple[str, str], Queue] = field(default_factory=dict)
+
+    async def all(self, tenant: str, limit: int) -> list[Queue]:
+        self.calls.append("queues")
+        return sorted((row for (of, _), row in self.rows.items() if of == tenant), key=lambda row: row.name)[
+            :limit
+        ]
+
+    async def find(self, tenant: str, name: str) -> Queue:
+        return self.rows.get((tenant, name), Queue(name=name))
+
+    async def change(self, tenant: str, name: str, edit: QueueEdit, limit: int) -> None:
+        self.calls.append("change_queue")
+        self.rows[tenant, name] = replace(await self.find(tenant, name), **edit.given())
 
 
 @dataclass

@@ -278,6 +278,17 @@ async def test_a_failure_is_tried_again_and_a_last_one_is_not() -> None:
     assert work.ended("failed") == 2
 
 
+@pytest.mark.parametrize("limited", [False, True])
+async def test_schedulers_hear_of_an_end_that_others_may_have_waited_for(limited: bool) -> None:
+    work = Work()
+    task = work.engine.add_run("echo")
+    work.engine.rows[task].limited = limited
+    async with work.runner() as runner:
+        await runner.take([task])
+        await until(lambda: work.state(task) == "SUCCEEDED")
+    assert work.signals.count(Signal.DUE) == limited
+
+
 async def test_a_snoozed_attempt_is_due_again() -> None:
     work = Work({"snooze": answering(Snoozed(NOON))})
     task = work.engine.add_run("snooze")

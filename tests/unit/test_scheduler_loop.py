@@ -240,3 +240,14 @@ async def test_a_stop_waits_for_a_hand_over_under_way() -> None:
         scheduler.hand_over.gate.set()
     assert scheduler.hand_over.sent == [[task]]
     assert scheduler.engine.states(task) == ["QUEUED"]
+
+
+async def test_lanes_are_tended_and_what_was_out_of_sight_is_looked_for_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scheduler = Scheduler()
+    scheduler.engine.lost["tend"] = [2]
+    async with scheduler.running():
+        await until(lambda: scheduler.signals.count(Signal.DUE) == 1)
+    assert scheduler.engine.faults.count("tend") == 1, "the next time is a minute later"
+    assert logged(caplog.records, "out of sight of claims") == 1

@@ -1,0 +1,24 @@
+"""What the use cases of queues need from storage."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from domain.queues.model import Queue, QueueEdit
+
+
+class Queues(Protocol):
+    async def all(self, tenant: str, limit: int) -> list[Queue]:
+        """Every queue in which a task waits or runs, or for which something is set, up to `limit`, by name."""
+        ...
+
+    async def find(self, tenant: str, name: str) -> Queue:
+        """An idle one without limits when nothing is known of it."""
+        ...
+
+    async def change(self, tenant: str, name: str, edit: QueueEdit, limit: int) -> None:
+        """Once this returns, no claim follows other settings.
+
+        Raises TooMany when something would be set for more than `limit` queues of the tenant.
+        """
+        ...

@@ -1,0 +1,110 @@
+"""Queues as GraphQL sees them, and their mutations."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from domain.queues.model import Queue as DomainQueue
+from domain.queues.model import QueueEdit
+from domain.tenancy.model import Caller
+from domain.work.drafts import KEEP
+from schema.context import Ask, Context
+from schema.refusals import forbidden
+from schema.user_errors import Refused, UserError, user_errors
+
+Name = Annotated[str, strawberry.argument(description="Of the queue.")]
+
+
+@strawberry.type(description="A queue: it is there as soon as a task names it, or something is set for it.")
+class Queue:
+    name: str = strawberry.field(description="What tasks name it by.")
+    paused: bool = strawberry.field(description="Whether none of its tasks are handed over.")
+    depth: int = strawberry.field(
+        description="Due and not yet started, counted up to 100,000 of each priority."
+    )
+    running: int = strawberry.field(description="Tasks whose attempt runs now.")
+    oldest_due_seconds: float = strawberry.field(
+        description="How long the oldest of those due has been; 0 when there is none."
+    )
+    concurrency: int | None = strawberry.field(
+        description="How many may be handed over and running at once; null is any number."
+    )
+    rate_per_second: float | None = strawberry.field(
+        description="How many may be handed over in a second, on average; null is any number."
+    )
+    finished_per_second: float = strawberry.field(
+        description="Tasks finished per second, over the last minute."
+    )
+
+    @staticmethod
+    def of(queue: DomainQueue) -> Queue:
+        return Queue(
+            name=queue.name,
+            paused=queue.paused,
+            depth=queue.depth,
+            running=queue.running,
+            oldest_due_seconds=queue.oldest_due_seconds,
+            concurrency=queue.concurrency,
+            rate_per_second=queue.rate_per_second,
+            finished_per_second=queue.finished_per_second,
+        )
+
+
+@strawberry.input(description="What to set. An absent limit stays as it is; null removes it.")
+class UpdateQueueInput:
+    name: str = strawberry.field(description="Of the queue; it need not have any tasks yet.")
+    concurrency: int | None = strawberry.field(
+        default=strawberry.UNSET, description="At least 1: to have nothing run, pause the queue."
+    )
+    rate_per_second: float | None = strawberry.field(
+        default=strawberry.UNSET, description="More than zero; up to a second's worth may come at once."
+    )
+
+    def edit(self) -> QueueEdit:
+        return QueueEdit(
+            concurrency=KEEP if self.concurrency is strawberry.UNSET else self.concurrency,
+            rate_per_second=KEEP if self.rate_per_second is strawberry.UNSET else self.rate_per_second,
+        )
+
+
+@strawberry.type(description="What a change of a queue came to.")
+class QueuePayload:
+    queue: Queue | None = strawberry.field(description="The queue as it is now; null when it was refused.")
+    errors: list[UserError] = strawberry.field(description="What was refused; empty when all went well.")
+
+
+async def queues(info: Ask) -> list[Queue]:
+    context = info.context
+    return [Queue.of(each) for each in await context.queues.all(_everyones(context.caller))]
+
+
+async def pause_queue(info: Ask, name: Name) -> QueuePayload:
+    return await _changed(info.context, name, QueueEdit(paused=True), ())
+
+
+async def resume_queue(info: Ask, name: Name) -> QueuePayload:
+    return await _changed(info.context, name, QueueEdit(paused=False), ())
+
+
+async def update_queue(
+    info: Ask, input: Annotated[UpdateQueueInput, strawberry.argument(description="The change.")]
+) -> QueuePayload:
+    return await _changed(info.context, input.name, input.edit(), ("input",))
+
+
+async def _changed(context: Context, name: str, edit: QueueEdit, below: tuple[str, ...]) -> QueuePayload:
+    caller = _everyones(context.acting())
+    try:
+        queue = await context.queues.change(caller, name, edit)
+    except Refused as refused:
+        return QueuePayload(queue=None, errors=user_errors(refused, below))
+    return QueuePayload(queue=Queue.of(queue), errors=[])
+
+
+def _everyones(caller: Caller) -> Caller:
+    """Raises a GraphQLError for who is bound to an owner: a queue tells of everyone's tasks."""
+    if caller.owner is not None:
+        raise forbidden()
+    return caller

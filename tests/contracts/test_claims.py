@@ -1,0 +1,362 @@
+"""What a claim takes and what it leaves: order, fairness, keys, and that nothing due is ever lost sight of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from domain.actions.model import Failed
+from domain.attempts.model import Settled, settle
+from domain.attempts.retry import Backoff, RetryPolicy
+from domain.contracts.tasks import TaskEventKind
+from domain.tasks.model import Task
+from domain.tasks.states import CLAIMABLE, TaskState
+from infra.postgres.due_tasks import PostgresDueTasks
+from infra.postgres.lanes import tend_lanes
+from tests.support.claiming import at_work, claimable, done, pass_time, schedulers, set_queue
+from tests.support.storage import Storage, a_task, due_in
+
+pytestmark = pytest.mark.postgres
+
+UPDATED = TaskEventKind.UPDATED
+
+
+async def test_a_tenants_tasks_are_claimed_by_priority_then_time_then_id_across_its_queues(
+    storage: Storage,
+) -> None:
+    await storage.a_worker(slots=100)
+    tasks = [
+        due_in(-seconds, queue=queue, priority=priority)
+        for queue in ("a", "b", "c")
+        for priority in (0, 5, 9)
+        for seconds in (1, 2, 3)
+    ]
+    await storage.added(*tasks)
+    order = [task.id for task in sorted(tasks, key=lambda task: (task.priority, task.scheduled_at, task.id))]
+    assert await storage.due_tasks.claim(4) == order[:4]
+    assert await storage.due_tasks.claim(100) == order[4:]
+
+
+async def test_one_tenants_flood_does_not_keep_anothers_tasks_waiting(storage: Storage) -> None:
+    await storage.a_worker(slots=10)
+    await storage.added(*(due_in(-60, tenant="noisy", priority=0) for _ in range(500)))
+    first = await storage.due_tasks.claim(500)
+    assert len(first) == 10
+    quiet = await storage.added(*(due_in(-1, tenant="quiet", priority=9) for _ in range(3)))
+    await storage.a_worker(slots=5)
+    claimed = await storage.due_tasks.claim(500)
+    assert claimed[:3] == quiet, "who has nothing in flight goes first"
+    assert len(claimed) == 5
+
+
+async def test_tenants_with_the_same_in_flight_take_turns(storage: Storage) -> None:
+    await storage.a_worker(slots=6)
+    one = await storage.added(*(due_in(-60 + n, tenant="one") for n in range(10)))
+    two = await storage.added(*(due_in(-30 + n, tenant="two") for n in range(10)))
+    assert await storage.due_tasks.claim(6) == [one[0], two[0], one[1], two[1], one[2], two[2]]
+
+
+async def test_a_claim_of_one_takes_one_whatever_the_statistics_say(storage: Storage) -> None:
+    await storage.a_worker(slots=1_000)
+    await storage.added(*(due_in(-n, queue=f"q{n % 7}", priority=n % 10) for n in range(300)))
+    await storage.execute("analyze tasks")
+    await storage.execute("update pg_class set reltuples = 1, relpages = 1 where relname in ('tasks', 'lanes')")
+    for _ in range(12):
+        assert len(await storage.due_tasks.claim(1)) == 1
+
+
+async def test_what_another_transaction_holds_is_left_and_what_it_changes_is_looked_at_again(
+    storage: Storage,
+) -> None:
+    await storage.a_worker()
+    held, free = await storage.added(due_in(-10), due_in(-5))
+    async with storage.database.transaction("test") as connection:
+        await connection.execute("update tasks set scheduled_at = now() + interval '1 day' where id = $1", held)
+        assert await storage.due_tasks.claim(10) == [free]
+    assert await storage.due_tasks.claim(10) == []
+
+
+# Keys
+
+
+async def test_tasks_of_one_key_are_handed_over_one_at_a_time_in_their_order(storage: Storage) -> None:
+    worker = await storage.a_worker(slots=100)
+    late, later, urgent = due_in(-9), due_in(-5), due_in(-1, priority=0, queue="other")
+    tasks = [replace(task, concurrency_key="k") for task in (later, urgent, late)]
+    await storage.added(*tasks)
+    for expected in (urgent, late, later):
+        assert await storage.due_tasks.claim(10) == [expected.id]
+        assert await storage.due_tasks.claim(10) == []
+        await done(storage, worker, [expected.id])
+    assert await storage.due_tasks.next_due_in() is None
+
+
+async def test_keys_are_held_apart_by_tenant_and_from_tasks_without_one(storage: Storage) -> None:
+    await storage.a_worker(slots=100)
+    tasks = [a_task(concurrency_key="k"), a_task(concurrency_key="k", tenant="other"), a_task(), a_task()]
+    await storage.added(*tasks, a_task(concurrency_key="k"))
+    assert set(await storage.due_tasks.claim(10)) == {task.id for task in tasks}
+
+
+async def test_many_schedulers_never_hand_over_two_of_one_key(storage: Storage) -> None:
+    worker = await storage.a_worker(slots=200)
+    tasks = [due_in(-1, concurrency_key=f"k{n % 5}", queue=f"q{n % 3}") for n in range(60)]
+    await storage.added(*tasks)
+    many = schedulers(storage, 6)
+    left = 60
+    while left:
+        claims = await asyncio.gather(*(one.claim(10) for one in many))
+        claimed = [id for claim in claims for id in claim]
+        for number in range(5):
+            assert len(await at_work(storage, concurrency_key=f"k{number}")) <= 1
+        assert claimed, "something is always free"
+        await done(storage, worker, claimed)
+        left -= len(claimed)
+
+
+async def test_the_database_itself_refuses_two_holders_of_a_key(storage: Storage) -> None:
+    await storage.a_worker()
+    (held,) = await storage.added(a_task(concurrency_key="k"))
+    assert await storage.due_tasks.claim(1) == [held]
+    (other,) = await storage.added(a_task(concurrency_key="k"))
+    with pytest.raises(Exception, match="tasks_holding_key"):
+        await storage.execute("update tasks set state = 'QUEUED' where id = $1", other)
+
+
+async def test_a_backlog_behind_one_key_keeps_no_other_task_of_its_lane_waiting(storage: Storage) -> None:
+    await storage.a_worker(slots=5)
+    backlog = await storage.added(*(due_in(-60, concurrency_key="k") for _ in range(300)))
+    (other,) = await storage.added(due_in(-1))
+    claimed = await storage.due_tasks.claim(5) + await storage.due_tasks.claim(5)
+    assert other in claimed
+    assert len(set(claimed) & set(backlog)) == 1
+
+
+async def test_when_the_holder_of_a_key_is_lost_the_rescued_one_or_the_next_runs(storage: Storage) -> None:
+    dead, live = await storage.a_worker(), await storage.a_worker()
+    first, second = await storage.added(due_in(-5, concurrency_key="k"), due_in(-4, concurrency_key="k"))
+    assert await storage.due_tasks.claim(10) == [first]
+    await storage.attempts.start(dead, [first])
+    assert await storage.due_tasks.claim(10) == []
+    await storage.lapse(dead)
+    assert await storage.rescue.lost_attempts(10) == 1
+    # Its retry is due now, so the one that waits since before comes first.
+    assert await storage.due_tasks.claim(10) == [second]
+    await done(storage, live, [second])
+    assert await storage.due_tasks.claim(10) == [first]
+
+
+@pytest.mark.parametrize("end", ["cancel", "delete", "take back", "hand back", "edit"])
+async def test_whatever_ends_the_hold_of_a_key_lets_the_next_go(storage: Storage, end: str) -> None:
+    worker = await storage.a_worker()
+    first, second = await storage.added(due_in(-50, concurrency_key="k"), due_in(-40, concurrency_key="k"))
+    assert await storage.due_tasks.claim(10) == [first]
+    assert await storage.due_tasks.claim(10) == []
+    expected = second
+    match end:
+        case "cancel":
+            await storage.tasks.change("acme", first, Task.cancelled, UPDATED)
+        case "delete":
+            await storage.tasks.delete("acme", first)
+        case "take back":
+            await storage.due_tasks.take_back([first])
+            expected = first
+        case "hand back":
+            (started,) = await storage.attempts.start(worker, [first])
+            await storage.attempts.hand_back(worker, [(first, started.fence)])
+            expected = first
+        case "edit":
+            await edit(storage, first, queue="elsewhere", priority=9)
+    assert await storage.due_tasks.claim(10) == [expected]
+
+
+async def test_a_task_set_aside_may_be_edited_cancelled_or_deleted(storage: Storage) -> None:
+    worker = await storage.a_worker()
+    holder, moved, gone, deleted, last = await storage.added(
+        *(due_in(-50 + n, concurrency_key="k") for n in range(5))
+    )
+    assert await storage.due_tasks.claim(10) == [holder]
+    await edit(storage, moved, queue="other", priority=9)
+    await storage.tasks.change("acme", gone, Task.cancelled, UPDATED)
+    await storage.tasks.delete("acme", deleted)
+    await done(storage, worker, [holder])
+    assert await storage.due_tasks.claim(10) == [last]
+    await done(storage, worker, [last])
+    assert await storage.due_tasks.claim(10) == [moved]
+
+
+async def test_a_key_that_waits_in_a_paused_queue_runs_in_another(storage: Storage) -> None:
+    worker = await storage.a_worker()
+    holder = due_in(-50, concurrency_key="k")
+    paused, free = due_in(-40, concurrency_key="k", queue="paused"), due_in(-30, concurrency_key="k", queue="b")
+    await storage.added(holder, paused, free)
+    assert await storage.due_tasks.claim(10) == [holder.id]
+    await set_queue(storage, "paused", paused=True)
+    await done(storage, worker, [holder.id])
+    assert await storage.due_tasks.claim(10) == [free.id]
+    await done(storage, worker, [free.id])
+    assert await storage.due_tasks.next_due_in() is None
+    await set_queue(storage, "paused", paused=False)
+    assert await storage.due_tasks.claim(10) == [paused.id]
+
+
+# Lanes and floors
+
+
+async def test_a_task_moved_to_another_queue_or_priority_is_claimed_there(storage: Storage) -> None:
+    await storage.a_worker()
+    (moved, other) = await storage.added(due_in(-50), due_in(-40))
+    await edit(storage, moved, queue="never-seen", priority=7)
+    assert await storage.due_tasks.claim(10) == [other, moved]
+
+
+async def test_lanes_that_are_missing_are_found_and_those_of_nothing_removed(storage: Storage) -> None:
+    worker = await storage.a_worker()
+    waiting, running, ended = due_in(-5, queue="a"), due_in(-5, queue="b"), due_in(-5, queue="c")
+    await storage.added(running, ended)
+    await storage.due_tasks.claim(10)
+    await storage.attempts.start(worker, [running.id])
+    await done(storage, worker, [ended.id])
+    await storage.added(waiting)
+    await storage.execute("delete from lanes where queue = 'a'")
+    assert await storage.due_tasks.claim(10) == []
+    assert await storage.due_tasks.tend() == 1
+    assert await storage.due_tasks.claim(10) == [waiting.id]
+    assert {queue.name for queue in await storage.queues.all("acme", 10)} == {"a", "b"}
+
+
+async def test_no_lane_is_removed_from_under_a_task_that_is_being_inserted(storage: Storage) -> None:
+    await storage.a_worker()
+    (old,) = await storage.added(due_in(-5))
+    await storage.tasks.delete("acme", old)
+    for _ in range(20):
+        new = a_task()
+        await asyncio.gather(storage.added(new), *(tend_lanes(storage.database) for _ in range(3)))
+        assert await storage.due_tasks.claim(10) == [new.id]
+        await storage.tasks.delete("acme", new.id)
+
+
+async def test_long_running_tasks_count_however_long_ago_they_changed(storage: Storage) -> None:
+    worker = await storage.a_worker(slots=3)
+    ids = await storage.added(*(due_in(-5) for _ in range(4)))
+    claimed = await storage.due_tasks.claim(10)
+    await storage.attempts.start(worker, claimed[:2])
+    for _ in range(3):
+        await storage.due_tasks.claim(10)
+        await pass_time(storage, 60, storage.due_tasks)
+        assert await storage.due_tasks.room() == 0
+        assert await storage.due_tasks.claim(10) == []
+    (started, *_) = await storage.attempts.start(worker, claimed[:1])
+    await storage.attempts.hand_back(worker, [(started.task_id, started.fence)])
+    assert await storage.due_tasks.claim(10) in ([ids[0]], [ids[3]])
+
+
+Step = tuple[str, int, int]
+ENDS = ("done", "retry", "take_back", "hand_back")
+CHANGES = ("edit", "cancel", "run_now", "delete")
+STEPS = st.tuples(
+    st.sampled_from((*["add", "claim", "pass"] * 3, *ENDS, *CHANGES, "pause", "resume")),
+    st.integers(0, 7),
+    st.integers(0, 7),
+)
+OFFSETS = (-3_600, -55, -8, -2, 0, 50, 500, 5_000)
+QUEUES = ("a", "b", "c")
+KEYS = (None, None, None, "k", "l")
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(STEPS, min_size=12, max_size=40))
+async def test_whatever_happens_claims_find_what_a_look_at_every_row_finds(
+    storage: Storage, steps: list[Step]
+) -> None:
+    await storage.execute("truncate tasks, lanes, queues, workers, attempts, outbox cascade")
+    worker = await storage.a_worker(slots=1_000)
+    engine = Engine(storage, worker, schedulers(storage, 2))
+    for what, one, two in steps:
+        await engine.step(what, one, two)
+    while await engine.claims(3):
+        pass
+
+
+class Engine:
+    """Does what a step says; each claim is held against the rows."""
+
+    def __init__(self, storage: Storage, worker: UUID, claiming: Sequence[PostgresDueTasks]) -> None:
+        self.storage = storage
+        self.worker = worker
+        self.claiming = claiming
+        self.turn = 0
+        self.ids: list[UUID] = []
+
+    async def claims(self, limit: int) -> list[UUID]:
+        self.turn += 1
+        scheduler = self.claiming[self.turn % len(self.claiming)]
+        expected = await claimable(self.storage)
+        next_due = await scheduler.next_due_in()
+        claimed = await scheduler.claim(limit)
+        assert claimed[:1] == expected[:1]
+        assert len(claimed) <= limit
+        assert [id for id in expected if id in claimed] == claimed
+        if expected:
+            assert next_due is not None
+            assert next_due <= timedelta(0)
+        return claimed
+
+    async def step(self, what: str, one: int, two: int) -> None:
+        match what:
+            case "add":
+                queue, key = QUEUES[one % 3], KEYS[two % 5]
+                self.ids += await self.storage.added(
+                    due_in(OFFSETS[two], queue=queue, priority=one % 2, concurrency_key=key)
+                )
+            case "claim":
+                await self.claims(one + 1)
+            case "done" | "retry" | "hand_back":
+                await self._end(what, one)
+            case "take_back":
+                await self.storage.due_tasks.take_back((await at_work(self.storage, state="QUEUED"))[: one + 1])
+            case "pause" | "resume":
+                await set_queue(self.storage, QUEUES[one % 3], paused=what == "pause")
+            case "pass":
+                await pass_time(self.storage, (1, 20, 100, 1_000)[one % 4], *self.claiming)
+            case _ if self.ids:
+                await self._change(what, self.ids[one % len(self.ids)], two)
+
+    async def _end(self, how: str, count: int) -> None:
+        started = await self.storage.attempts.start(self.worker, (await at_work(self.storage))[: count + 1])
+        if how == "hand_back":
+            await self.storage.attempts.hand_back(self.worker, [(one.task_id, one.fence) for one in started])
+        elif how == "done":
+            await done(self.storage, self.worker, [one.task_id for one in started])
+        elif started:
+            await self.storage.attempts.finish(self.worker, [_retried(one) for one in started])
+
+    async def _change(self, what: str, id: UUID, two: int) -> None:
+        task = await self.storage.task(id)
+        if what == "edit" and task.state in CLAIMABLE | {TaskState.QUEUED}:
+            at = due_in(OFFSETS[two]).scheduled_at
+            await edit(self.storage, id, queue=QUEUES[two % 3], priority=two % 2, scheduled_at=at)
+        elif what == "cancel":
+            await self.storage.tasks.change("acme", id, Task.cancelled, UPDATED)
+        elif what == "run_now" and task.state is not TaskState.RUNNING:
+            await self.storage.tasks.change("acme", id, Task.run_now, UPDATED)
+        elif what == "delete" and task.state is not TaskState.RUNNING:
+            await self.storage.tasks.delete("acme", id)
+            self.ids.remove(id)
+
+
+def _retried(started: Any) -> Settled:
+    policy = RetryPolicy(backoff=Backoff.FIXED, base=timedelta(0), max_attempts=100)
+    return settle(replace(started, retry=policy), Failed(type="Boom", message="no luck"), 0)
+
+
+async def edit(storage: Storage, id: UUID, **changes: Any) -> None:
+    await storage.tasks.change("acme", id, lambda task, _: replace(task.editable(), **changes), UPDATED)
