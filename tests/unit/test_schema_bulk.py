@@ -52,7 +52,7 @@ async def test_what_has_not_ended_is_cancelled_and_what_runs_is_asked(face: Face
     assert set(states(face)) == {TaskState.RUNNING} | FINISHED
     asked = [task.cancel_requested_at for task in face.tasks.rows.values() if task.state is TaskState.RUNNING]
     assert asked == [NOW, NOW]
-    assert set(face.signals.sent) == {Signal.OUTBOX, Signal.CANCEL}
+    assert set(face.signals.sent) == {Signal.DUE, Signal.OUTBOX, Signal.CANCEL}
     assert await count(face, "cancel", filter=EVERY_STATE) == 0, "and not asked again"
 
 
