@@ -63,7 +63,7 @@ class Settings(BaseSettings):
 
     # The engine
     worker_slots: int = Field(default=100, ge=1, le=10_000)
-    worker_threads: int = Field(default=4, ge=1, le=64)
+    worker_threads: int = Field(default=8, ge=1, le=64)
     lease: float = Field(default=30, gt=0)
     heartbeat: float = Field(default=10, gt=0)
     lease_margin: float = Field(default=5, gt=0)

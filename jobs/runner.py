@@ -19,6 +19,7 @@ from jobs.attempts import Ending, HandBack, LiveAttempts
 from jobs.metrics import JobMetrics
 from jobs.recorder import Recorder
 from jobs.slots import Slots
+from jobs.starting import Starting
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Runner:
         self._metrics = metrics
         self._slots = Slots(services.settings.worker_slots)
         self._activity = ActivityBoard(services.activity, services.signals, metrics)
+        self._starter = Starting(services.attempts)
         self._recorder = Recorder(
             services.attempts,
             metrics,
@@ -127,6 +129,10 @@ class Runner:
         """Until cancelled."""
         await self._recorder.run()
 
+    async def start(self) -> None:
+        """Until cancelled."""
+        await self._starter.run()
+
     async def write_activity(self) -> None:
         """Until cancelled."""
         await self._activity.write_forever()
@@ -174,7 +180,7 @@ class Runner:
         """None when the lease, or this runner, ended before there was an answer."""
         while self._holds_lease(worker):
             try:
-                return await self._services.attempts.start(worker, ids)
+                return await self._starter.start(worker, ids)
             except Unavailable:
                 # It may have been done all the same: asked again, storage names what this worker holds.
                 await asyncio.sleep(START_PAUSE)
@@ -260,7 +266,7 @@ async def open_runner(
     """Leave it only when it is drained: what still runs then is left to itself."""
     runner = Runner(services, metrics, draw)
     async with asyncio.TaskGroup() as group:
-        loops = [group.create_task(runner.record()), group.create_task(runner.write_activity())]
+        loops = [group.create_task(loop()) for loop in (runner.start, runner.record, runner.write_activity)]
         yield runner
         for loop in loops:
             loop.cancel()

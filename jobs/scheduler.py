@@ -19,11 +19,13 @@ from jobs.stop import Stop
 
 log = logging.getLogger(__name__)
 
-LARGEST_BATCH = 20
+LARGEST_BATCH = 100
 MESSAGES = 8
 """What is claimed at once is spread over at least so many messages, for every worker to get some of it."""
 SHORTEST_NAP = 0.002
 TENDING_SECONDS = 60.0
+GATHER = 0.02
+"""Seconds in which room gathers when there is little of it: one task costs about what ten do."""
 
 
 def batches(ids: Sequence[UUID]) -> list[Sequence[UUID]]:
@@ -125,8 +127,10 @@ class _Rounds:
             return
         if await self._until_due():
             self._nap = SHORTEST_NAP
-        elif await self._services.due_tasks.room() <= 0:
+        elif (room := await self._services.due_tasks.room()) <= 0:
             await self._wait(self._room, self._poll)
+        elif room < handed:
+            await self._wait(self._room, GATHER)
         elif not handed:
             # Another scheduler is at it, or it fell due just now.
             await self._wait(self._due, self._nap)

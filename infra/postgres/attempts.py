@@ -20,27 +20,40 @@ from infra.postgres.tasks import retry_from
 KNOWN_ACTIONS = [kind.value for kind in ActionKind]
 """An action of a newer version is left to a newer worker: it is handed over again."""
 
+# What a worker needs of a task to run it, and `versions` to tell of it.
+STARTED = """t.id, t.tenant, t.version, t.attempt, t.uncounted_attempts, t.fence, t.action, t.max_attempts,
+    t.backoff, t.backoff_base, t.backoff_cap, t.timeout, t.scheduled_at, t.started_at, t.traceparent,
+    t.fire_time, t.limited"""
+
 # FOR KEY SHARE on the worker's row: the rescuer, which locks it FOR UPDATE, and a start never overlap.
-START = """
+# The tasks are looked up one by one by their id (a lateral with an OFFSET stays as it is): planned as a join,
+# each of them is compared with all that the worker runs, because the statistics know of no running task.
+# Events are made in RETURNING: of the row as it is there, not of a copy that is taken apart for each column.
+START = f"""
 with lease as materialized (
     select id from workers where id = $1 and lease_until > now() for key share
+), asked as materialized (
+    select distinct id from unnest($2::uuid[]) as a(id) order by id
 ), found as materialized (
-    select t.id from tasks as t, lease
-    where t.id = any($2) and t.state = 'QUEUED' and t.action->>'kind' = any($3)
-    order by t.id for update of t
+    select t.id from lease, asked cross join lateral (
+        select * from tasks where id = asked.id offset 0 for update
+    ) as t
+    where t.state = 'QUEUED' and t.action->>'kind' = any($3)
 ), started as (
     update tasks as t
     set state = 'RUNNING', attempt = t.attempt + 1, fence = t.fence + 1, worker_id = $1, queued_at = null,
         started_at = now(), updated_at = now(), version = t.version + 1
     from found where t.id = found.id
-    returning t as task
+    returning {STARTED}, task_changed_v1(t, 'STARTED') as event
 ), told as (
-    insert into outbox (partition, event)
-    select outbox_partition((task).id), task_changed_v1(task, 'STARTED') from started
+    insert into outbox (partition, event) select outbox_partition(id), event from started
 )
-select (task).* from started
+select {STARTED} from started as t
 union all
-select t.* from tasks as t, lease where t.id = any($2) and t.state = 'RUNNING' and t.worker_id = $1
+select {STARTED} from lease, asked cross join lateral (
+    select * from tasks where id = asked.id offset 0
+) as t
+where t.state = 'RUNNING' and t.worker_id = $1
 """
 
 FINISH = """
@@ -48,39 +61,41 @@ with settled as materialized (
     select * from unnest($2::uuid[], $3::bigint[], $4::attempt_state[], $5::task_state[], $6::interval[],
         $7::timestamptz[], $8::text[], $9::text[], $10::text[], $11::int[])
         as s(id, fence, attempt_state, task_state, due_in, due_at, result, error_type, error_message, uncounted)
+    order by id
 ), found as materialized (
-    select t.id, t.scheduled_at as due_at,
+    select s.*, t.scheduled_at as was_due_at,
         -- An attempt that was asked to stop and failed is not tried again.
         case when s.task_state = 'RETRYING' and t.cancel_requested_at is not null then 'CANCELLED'
              else s.task_state end as next_state
-    from tasks as t join settled as s on t.id = s.id and t.fence = s.fence
-    where t.state = 'RUNNING' and t.worker_id = $1
-    order by t.id for update of t
+    from settled as s cross join lateral (
+        select * from tasks where id = s.id offset 0 for update
+    ) as t
+    where t.fence = s.fence and t.state = 'RUNNING' and t.worker_id = $1
 ), finished as (
     update tasks as t
     set state = f.next_state,
         scheduled_at = case when f.next_state = 'RETRYING' then least(
-                greatest(coalesce(s.due_at, now() + s.due_in), now()), now() + interval '400 days')
+                greatest(coalesce(f.due_at, now() + f.due_in), now()), now() + interval '400 days')
                             else t.scheduled_at end,
         finished_at = case when f.next_state = 'RETRYING' then null else now() end,
-        worker_id = null, cancel_requested_at = null, result = s.result::jsonb, error_type = s.error_type,
-        error_message = s.error_message, error_attempt = case when s.error_type is not null then t.attempt end,
-        uncounted_attempts = t.uncounted_attempts + s.uncounted,
+        worker_id = null, cancel_requested_at = null, result = f.result::jsonb, error_type = f.error_type,
+        error_message = f.error_message, error_attempt = case when f.error_type is not null then t.attempt end,
+        uncounted_attempts = t.uncounted_attempts + f.uncounted,
         updated_at = now(), version = t.version + 1
-    from found as f join settled as s on s.id = f.id
+    from found as f
     where t.id = f.id
-    returning t as task, f.due_at, s.attempt_state
+    returning t.id, t.tenant, t.version, t.attempt, t.started_at, t.error_type, t.error_message, f.was_due_at,
+        f.attempt_state, task_changed_v1(t, t.state::text) as event
 ), kept as (
     insert into attempts
         (task_id, number, tenant, state, due_at, started_at, finished_at, worker, error_type, error_message)
-    select (task).id, (task).attempt, (task).tenant, attempt_state, due_at, (task).started_at, now(),
-        (select name from workers where id = $1), (task).error_type, (task).error_message
+    select id, attempt, tenant, attempt_state, was_due_at, started_at, now(),
+        (select name from workers where id = $1), error_type, error_message
     from finished
 ), told as (
-    insert into outbox (partition, event)
-    select outbox_partition((task).id), task_changed_v1(task, (task).state::text) from finished
+    insert into outbox (partition, event) select outbox_partition(id), event from finished
 )
-select (task).id, (task).tenant, (task).version from finished
+select id, tenant, version from finished
 """
 
 HAND_BACK = f"""

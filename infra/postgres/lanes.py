@@ -12,23 +12,25 @@ _SLACK = f"interval '{SLACK_SECONDS} second'"
 _LOCK = "hashtext('carillon.lanes')"
 
 
-def register(source: str) -> str:
-    """CTEs that see to it that claims find the tasks in `source(task tasks)`, just inserted or changed.
+def register(source: str, row: str = "(task)") -> str:
+    """CTEs that see to it that claims find the tasks in `source`, just inserted or changed.
+
+    `row` is what a task's columns are taken from there.
 
     Lanes are inserted in one order, or two batches could wait for each other. The shared lock, which lasts as
     long as the transaction, keeps a lane from being removed between our look at it and our commit.
     """
     return f"""registered as (
     insert into lanes (tenant, queue, priority)
-    select distinct (task).tenant, (task).queue, (task).priority
+    select distinct {row}.tenant, {row}.queue, {row}.priority
     from {source}, (select pg_advisory_xact_lock_shared({_LOCK})) as kept
-    where (task).state in ('SCHEDULED', 'RETRYING')
+    where {row}.state in ('SCHEDULED', 'RETRYING')
     order by 1, 2, 3
     on conflict do nothing
-), {reopen(source)}"""
+), {reopen(source, row)}"""
 
 
-def reopen(source: str) -> str:
+def reopen(source: str, row: str = "(task)") -> str:
     """CTEs that have lanes looked at from their beginning again, where tasks came in below what was looked at.
 
     Claims do not look again below what they know to be empty: see `infra.postgres.floors`. A lane that was
@@ -38,8 +40,8 @@ def reopen(source: str) -> str:
     select l.tenant, l.queue, l.priority from lanes as l
     where l.reopened_at < now() - {_SLACK} / 2 and exists (
         select from {source}
-        where (task).state in ('SCHEDULED', 'RETRYING') and (task).scheduled_at < now() - {_SLACK}
-            and (task).tenant = l.tenant and (task).queue = l.queue and (task).priority = l.priority)
+        where {row}.state in ('SCHEDULED', 'RETRYING') and {row}.scheduled_at < now() - {_SLACK}
+            and {row}.tenant = l.tenant and {row}.queue = l.queue and {row}.priority = l.priority)
     order by 1, 2, 3 for update
 ), reopened as (
     update lanes as l set reopened_at = now() from low

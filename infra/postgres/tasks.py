@@ -64,20 +64,20 @@ with given as materialized (
     from given as n
     order by n.key, n.id  -- two batches with the same keys wait for each other in one order
     on conflict do nothing  -- tasks_key, tasks_fire
-    returning t as task
+    returning t.id, t.tenant, t.queue, t.priority, t.state, t.created_at, t.scheduled_at, t.labels,
+        task_changed_v1(t, 'CREATED') as event
 ), labelled as (
     insert into task_labels (tenant, name, value, task_id)
-    select (task).tenant, label->>0, label->>1, (task).id
-    from added, jsonb_array_elements((task).labels) as label
+    select added.tenant, label->>0, label->>1, added.id
+    from added, jsonb_array_elements(added.labels) as label
 ), searchable as (
     insert into task_words (task_id, tenant, words)
     select n.id, n.tenant, array_to_tsvector(string_to_array(n.words, ' '))
-    from given as n join added on (task).id = n.id
+    from given as n join added on added.id = n.id
 ), told as (
-    insert into outbox (partition, event)
-    select outbox_partition((task).id), task_changed_v1(task, 'CREATED') from added
-), {register("added")}
-select (task).id, (task).created_at, (task).scheduled_at from added
+    insert into outbox (partition, event) select outbox_partition(id), event from added
+), {register("added", "added")}
+select id, created_at, scheduled_at from added
 """
 
 FIND = f"select {COLUMNS} from tasks where tenant = $1 and id = any($2)"  # tasks_pkey

@@ -1,0 +1,30 @@
+"""Where a load is measured: an installation of its own on the real servers, gone at the end."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from infra.postgres.migrate import migrate
+from tests.support.installation import Installation, open_installation
+from tests.support.services import database_name, fresh_database, open_postgres
+
+EVERYTHING = ("api", "scheduler", "worker", "relay", "notifier")
+HANDLERS = "examples.handlers,tests.load.handlers,tests.support.ledger_handlers"
+
+
+@asynccontextmanager
+async def installed(*members: str, **settings: str) -> AsyncIterator[Installation]:
+    """These members, by default one of each, on a fresh database, namespace and folder."""
+    async with open_postgres() as server, fresh_database(server, fill=migrate) as template:
+        with tempfile.TemporaryDirectory(prefix="carillon-load-") as folder:
+            async with open_installation(
+                server,
+                database_name(template),
+                Path(folder),
+                *(members or EVERYTHING),
+                **{"CARILLON_HANDLERS": HANDLERS} | settings,
+            ) as installation:
+                yield installation
