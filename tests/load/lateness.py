@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from tests.load.figures import spread
 from tests.support.graphql_client import GraphQLSocket, HttpClient, graphql_socket, http_client
 from tests.support.processes import embedded
 
@@ -37,9 +38,11 @@ async def main() -> None:
             address, _ = await stack.enter_async_context(embedded(folder / "home", folder / "log"))
         client = await stack.enter_async_context(http_client(address))
         watcher = await stack.enter_async_context(graphql_socket(address))
-        told = await _run(client, watcher, options.tasks, options.seconds, queue := _queue())
+        told = await _run(
+            client, watcher, int(options.rate * options.seconds), options.seconds, queue := _queue()
+        )
         late = await _lateness(client, queue)
-    print(f"tasks {len(late)} over {options.seconds:g} s: lateness ms {_spread(late)}; told ms {_spread(told)}")
+    print(f"tasks {len(late)} over {options.seconds:g} s: lateness ms {spread(late)}; told ms {spread(told)}")
 
 
 async def _run(
@@ -90,14 +93,6 @@ def _milliseconds(duration: str) -> float:
     return float(duration.removeprefix("PT").removesuffix("S")) * 1000
 
 
-def _spread(values: list[float]) -> str:
-    ordered = sorted(values)
-    parts = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-    return " ".join(
-        f"{name} {ordered[min(len(ordered) - 1, int(len(ordered) * part))]:.1f}" for name, part in parts.items()
-    )
-
-
 def _queue() -> str:
     return f"lateness-{datetime.now(UTC):%H%M%S%f}"
 
@@ -105,8 +100,8 @@ def _queue() -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--address", help="of a running API, as http://127.0.0.1:8000")
-    parser.add_argument("--tasks", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--rate", type=float, default=100, help="tasks a second")
+    parser.add_argument("--seconds", type=float, default=20)
     return parser.parse_args()
 
 

@@ -12,7 +12,10 @@ from tests.support.installation import Installation, open_installation
 from tests.support.services import database_name, fresh_database, open_postgres
 
 EVERYTHING = ("api", "scheduler", "worker", "relay", "notifier")
-HANDLERS = "examples.handlers,tests.load.handlers,tests.support.ledger_handlers"
+DEFAULTS = {
+    "CARILLON_HANDLERS": "examples.handlers,tests.load.handlers,tests.support.ledger_handlers",
+    "CARILLON_DATABASE_POOL": "10",  # as an installation has it; tests are content with less
+}
 
 
 @asynccontextmanager
@@ -25,6 +28,6 @@ async def installed(*members: str, **settings: str) -> AsyncIterator[Installatio
                 database_name(template),
                 Path(folder),
                 *(members or EVERYTHING),
-                **{"CARILLON_HANDLERS": HANDLERS} | settings,
+                **DEFAULTS | settings,
             ) as installation:
                 yield installation
