@@ -15,7 +15,7 @@ from domain.errors import Unavailable
 from domain.live.ports import Signal
 from infra.bootstrap import Services
 from jobs.metrics import JobMetrics
-from jobs.scheduler import LARGEST_BATCH, MESSAGES, batches, run_scheduler, schedule_once
+from jobs.scheduler import GATHER, LARGEST_BATCH, MESSAGES, batches, run_scheduler, schedule_once
 from jobs.stop import Stop
 from tests.support.engine_fakes import FakeEngine, ids, logged, sample, services_of, settings_of
 from tests.support.live_fakes import FakeHandOver, FakeSignals, FakeWatch
@@ -176,6 +176,27 @@ async def test_a_backlog_is_handed_over_as_room_allows() -> None:
                 scheduler.engine.rows[batch[0]].state = "SUCCEEDED"
             scheduler.signals.send(Signal.ROOM)
     assert [batch[0] for batch in scheduler.hand_over.sent] == tasks
+
+
+async def test_little_room_is_left_to_gather(monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler = Scheduler(slots=None)
+    scheduler.engine.leases[ids.next()] = (3, False)
+    first, *rest = [scheduler.engine.add(due=-10 + n) for n in range(5)]
+    count_room = scheduler.engine.room
+
+    async def room_when_one_has_ended() -> int:
+        scheduler.engine.rows[first].state = "SUCCEEDED"
+        return await count_room()
+
+    monkeypatch.setattr(scheduler.engine, "room", room_when_one_has_ended)
+    async with scheduler.running():
+        watch = await scheduler.room_watch()
+        await until(lambda: watch.waits == [GATHER])
+        assert len(scheduler.hand_over.sent) == 3
+        for task in rest[:2]:
+            scheduler.engine.rows[task].state = "SUCCEEDED"
+        scheduler.signals.send(Signal.ROOM)
+        await until(lambda: len(scheduler.hand_over.sent) == 5)
 
 
 async def test_what_another_scheduler_is_claiming_is_not_asked_for_without_pause() -> None:
