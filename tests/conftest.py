@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from typing import Any
 
 import pytest
 
 from infra.postgres.migrate import migrate
+from tests.support import fault_table
+from tests.support.experiments import Experiment
 from tests.support.services import (
     POSTGRES,
     RABBIT,
@@ -82,6 +84,14 @@ async def namespace(request: pytest.FixtureRequest) -> AsyncIterator[str]:
         yield name
 
 
+@pytest.fixture
+def experiment(request: pytest.FixtureRequest) -> Experiment:
+    """For a test with the marker `fault`: counts for its row of the table."""
+    row = fault_table.row_of(request.node)
+    assert row is not None, "an experiment has the marker `fault`"
+    return Experiment(row)
+
+
 def demand(service: Service, config: pytest.Config) -> str:
     """Its URL. Where it does not answer the test is not run, or fails if services are required."""
     if service.missing is None:
@@ -90,6 +100,22 @@ def demand(service: Service, config: pytest.Config) -> str:
         pytest.fail(service.missing, pytrace=False)
     config.stash.setdefault(NOT_RUN, Counter())[service.missing] += 1
     pytest.skip(service.missing)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    fault_table.add_options(parser)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    fault_table.select(config, items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    fault_table.judge(item, report)
+    return report
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -101,3 +127,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for reason, count in config.stash.get(NOT_RUN, Counter()).items():
         terminalreporter.write_line(f"{count} not run: {reason}", yellow=True)
+    if lines := fault_table.report_table(config):
+        terminalreporter.section("under fault")
+        for line in lines:
+            terminalreporter.write_line(line)
