@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import httpx2
 import pytest
 
+from tests.support.engine_machine import Engine, open_engine
 from tests.support.graphql_client import HttpClient, Json, http_client
 from tests.support.installation import SHORT_LEASES, Installation, Proxies, open_behind_proxies
+from tests.support.services import fresh_database
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import until
 
@@ -52,6 +54,19 @@ async def lose(proxy: TcpProxy, how: str) -> None:
         proxy.hang()
     else:
         await proxy.refuse()
+
+
+@pytest.fixture(scope="package")
+async def machine_database(postgres_server: str, migrated: str) -> AsyncIterator[str]:
+    async with fresh_database(postgres_server, migrated) as url:
+        yield url
+
+
+@pytest.fixture
+def engine(machine_database: str) -> Iterator[Engine]:
+    """For tests that are not asynchronous."""
+    with open_engine(machine_database) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="package")

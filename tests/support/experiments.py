@@ -1,8 +1,8 @@
 """What every experiment must leave behind, whatever was broken in between: invariants, checked in one place.
 
 I1 nothing that was accepted is lost. I2 each attempt ends once, and each task has one outcome. I4 whatever ran
-more often than once is explained. I5 nothing holds a slot. I6 nothing is left on its way. (I3, a fire time makes
-one task, is for experiments with schedules.)
+more often than once is explained. I5 nothing holds a slot. I6 nothing is left on its way. (I3, a fire time
+makes one task, is for experiments with schedules.)
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Installation:
     def __init__(
         self, environment: dict[str, str], folder: Path, database: asyncpg.Pool, stack: AsyncExitStack
     ) -> None:
-        self._environment = environment
+        self.environment = environment
         self._folder = folder
         self._stack = stack
         self._started = 0
@@ -67,7 +67,7 @@ class Installation:
 
     async def start(self, *kinds: str) -> list[Member]:
         """Returns once each of them does its part."""
-        return list(await asyncio.gather(*(self._start(kind) for kind in kinds)))
+        return list(await asyncio.gather(*(self.start_one(kind) for kind in kinds)))
 
     def of(self, kind: str) -> list[Member]:
         """Those that run."""
@@ -110,7 +110,8 @@ class Installation:
         """The logs of all of them."""
         return "\n".join(member.process.said() for member in self.members)
 
-    async def _start(self, kind: str) -> Member:
+    async def start_one(self, kind: str, *, module: str = "api.cli", **settings: str) -> Member:
+        """With settings of its own, or from another entry than the command line's."""
         self._started += 1
         log = self._folder / f"{self._started:02}-{kind}.log"
         port = free_port() if kind == "api" else 0
@@ -118,7 +119,8 @@ class Installation:
             process(
                 kind,
                 log=log,
-                environment=self._environment,
+                environment=self.environment | settings,
+                module=module,
                 arguments=("--port", str(port)) if port else (),
             )
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import os
 import time
 
 from carillon import Context, handler
@@ -57,3 +59,18 @@ async def block_the_loop(seconds: float, context: Context) -> None:
     note(context, "started")
     time.sleep(seconds)  # noqa: ASYNC251  that is what it is for
     note(context, "ended")
+
+
+@handler("ruin")
+def ruin(how: str, context: Context) -> str:
+    """Does what no handler should."""
+    note(context, "started")
+    match how:
+        case "exit":
+            os._exit(3)
+        case "segfault":
+            ctypes.string_at(0)
+        case "loop":
+            while not os.environ.get("NEVER"):
+                pass
+    return "x" * 50_000_000

@@ -47,7 +47,11 @@ class Process:
 
 @asynccontextmanager
 async def process(
-    *words: str, log: Path, environment: Mapping[str, str], arguments: tuple[str, ...] = ()
+    *words: str,
+    log: Path,
+    environment: Mapping[str, str],
+    arguments: tuple[str, ...] = (),
+    module: str = "api.cli",
 ) -> AsyncIterator[Process]:
     """`carillon <words>`, ended when left. Only what is given of CARILLON_* reaches it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CARILLON_")}
@@ -55,7 +59,7 @@ async def process(
         running = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "api.cli",
+            module,
             *words,
             *arguments,
             cwd=ROOT,

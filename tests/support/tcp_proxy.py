@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import parse_qsl, urlsplit
@@ -18,6 +19,9 @@ class TcpProxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._delay = (0.0, 0.0)
+        self._unanswered = b""
+        self._skip = 0
         self.accepted = 0
 
     @property
@@ -53,6 +57,21 @@ class TcpProxy:
         for writer in tuple(self._writers):
             writer.transport.abort()
 
+    def slow_down(self, seconds: float, jitter: float = 0) -> None:
+        """Whatever is sent, either way, takes that long and up to `jitter` more."""
+        self._delay = (seconds, jitter)
+
+    def lose_the_answer_to(self, sent: bytes, *, skip: int = 0) -> None:
+        """To the next thing that has these bytes in it: it reaches the server, then its connection is cut.
+
+        `skip`: to so many such things before it the answers come.
+        """
+        self._unanswered, self._skip = sent, skip
+
+    @property
+    def has_lost_the_answer(self) -> bool:
+        return not self._unanswered
+
     async def _serve(self, near_reader: asyncio.StreamReader, near_writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
         await self._flowing.wait()
@@ -65,8 +84,9 @@ class TcpProxy:
         self._writers |= pair
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(near_reader, far_writer))
-                group.create_task(self._pump(far_reader, near_writer))
+                unanswered = asyncio.Event()
+                group.create_task(self._pump(near_reader, far_writer, unanswered, asking=True))
+                group.create_task(self._pump(far_reader, near_writer, unanswered, asking=False))
         finally:
             self._writers -= pair
             for writer in pair:
@@ -78,15 +98,37 @@ class TcpProxy:
         named = dict(parse_qsl(self._url.query))  # a PostgreSQL of our own, which has only a socket file
         return await asyncio.open_unix_connection(f"{named['host']}/.s.PGSQL.{named['port']}")
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        unanswered: asyncio.Event,
+        *,
+        asking: bool,
+    ) -> None:
         with suppress(ConnectionError):
             while chunk := await reader.read(65_536):
                 await self._flowing.wait()
+                if any(self._delay):
+                    await asyncio.sleep(self._delay[0] + random.random() * self._delay[1])
+                if asking and self._is_to_stay_unanswered(chunk):
+                    unanswered.set()
+                elif unanswered.is_set():
+                    break  # the server has done it, and nobody hears of it
                 if writer.transport.is_closing():
                     return  # cut meanwhile
                 writer.write(chunk)
                 await writer.drain()
         writer.close()
+
+    def _is_to_stay_unanswered(self, chunk: bytes) -> bool:
+        if not self._unanswered or self._unanswered not in chunk:
+            return False
+        if self._skip:
+            self._skip -= 1
+            return False
+        self._unanswered = b""
+        return True
 
 
 @asynccontextmanager

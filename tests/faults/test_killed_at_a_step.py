@@ -1,0 +1,68 @@
+"""Every process killed right before and right after each of the steps that others rely on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.asking import create_many, run
+from tests.support.experiments import Experiment
+from tests.support.graphql_client import http_client
+from tests.support.installation import KINDS, SHORT_LEASES, Installation, open_installation
+
+pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbit]
+
+TASKS = 20
+RETURN_SECONDS = 20.0
+"""Leases of 3 seconds, hand-overs repeated after 3, and what a busy machine adds."""
+
+STEPS = [
+    ("scheduler", "before due_tasks.claim"),
+    ("scheduler", "after due_tasks.claim"),
+    ("scheduler", "after hand_over.send"),
+    ("worker", "before attempts.start"),
+    ("worker", "after attempts.start"),
+    ("worker", "before attempts.finish"),
+    ("worker", "after attempts.finish"),
+    ("relay", "before events.publish"),
+    ("relay", "before outbox.remove"),
+    ("relay", "after outbox.remove"),
+    ("notifier", "before notifications.add"),
+    ("notifier", "after notifications.add"),
+]
+SHORT = {("scheduler", "after due_tasks.claim"), ("worker", "after attempts.finish")}
+
+
+@pytest.fixture(scope="module")
+async def installation(
+    postgres_server: str, migrated: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Installation]:
+    folder = tmp_path_factory.mktemp("killed-at-a-step")
+    async with open_installation(postgres_server, migrated, folder, *KINDS, **SHORT_LEASES) as opened:
+        yield opened
+
+
+@pytest.mark.fault(4, "killed at a step; leases of 3 s")
+@pytest.mark.parametrize(
+    ("kind", "step"),
+    [pytest.param(*each, id=each[1], marks=() if each in SHORT else pytest.mark.long) for each in STEPS],
+)
+async def test_nothing_is_lost_or_doubled(
+    installation: Installation, experiment: Experiment, tmp_path: Path, kind: str, step: str
+) -> None:
+    (whole,) = installation.of(kind)
+    await whole.process.stop()
+    armed = tmp_path / "armed"
+    breaking = {"STEP": step, "ARMED": str(armed)}
+    victim = await installation.start_one(kind, module="tests.support.breaking", **breaking)
+    async with http_client(installation.api) as client:
+        armed.touch()
+        task = {"title": "Once", "action": run("work", seconds=0.2)}
+        experiment.accept(await create_many(client, [task] * TASKS))
+    assert await victim.process.ended() == -9
+    experiment.broken()
+    await installation.start(kind)
+    await experiment.check(installation)
+    assert experiment.recovered() < RETURN_SECONDS

@@ -1,0 +1,169 @@
+"""Bugs put into the engine on purpose: the tests that guard its promises have to find every one of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+import pytest
+
+from infra.postgres import attempts, due_tasks, outbox, rescue, tasks, workers
+from tests.contracts import test_attempts as contract
+from tests.support.engine_machine import Engine, drive
+from tests.support.storage import Storage, a_task
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.postgres
+
+HISTORIES = 100
+"""At most; nearly all are found within a few."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """A part of a statement, and what it says by mistake."""
+
+    what: str
+    module: ModuleType
+    statement: str
+    right: str
+    wrong: str = ""
+
+    def plant(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        before: str = getattr(self.module, self.statement)
+        assert before.count(self.right) == 1, (
+            f"{self.statement} does not say this (once) any more: {self.right}"
+        )
+        monkeypatch.setattr(self.module, self.statement, before.replace(self.right, self.wrong))
+
+
+FOUND_BY_THE_MACHINE = [
+    Bug(
+        "a created task tells nobody",
+        tasks,
+        "ADD",
+        "'CREATED') from added",
+        "'CREATED') from added where false",
+    ),
+    Bug("a key is not kept", tasks, "ADD", "n.priority, n.key, n.owner", "n.priority, null, n.owner"),
+    Bug("an edit keeps the version", tasks, "CHANGE", "version = t.version + 1,"),
+    Bug("a deleted task tells nobody", tasks, "DELETE", "from gone\n)", "from gone where false\n)"),
+    Bug("run again keeps the losses", tasks, "CHANGE", "then 0 else t.losses", "then t.losses else t.losses"),
+    Bug("tasks are claimed early", due_tasks, "CLAIM", "and scheduled_at <= now()"),
+    Bug(
+        "ended tasks are claimed", due_tasks, "CLAIM", "state in ('SCHEDULED', 'RETRYING')", "state <> 'QUEUED'"
+    ),
+    Bug("the room is not counted", due_tasks, "CLAIM", "select least($1,", "select greatest($1,"),
+    Bug("what runs is taken back", due_tasks, "TAKE_BACK", "= any($1) and state = 'QUEUED'", "= any($1)"),
+    Bug(
+        "a hand-over nobody made is started",
+        attempts,
+        "START",
+        "t.state = 'QUEUED' and",
+        "t.state <> 'RUNNING' and",
+    ),
+    Bug("a start without a lease", attempts, "START", "and lease_until > now() for key share", "for key share"),
+    Bug("a start keeps the fence", attempts, "START", "fence = t.fence + 1, "),
+    Bug("a result with an old fence counts", attempts, "FINISH", " and t.fence = s.fence"),
+    Bug("a result of another worker counts", attempts, "FINISH", " and t.worker_id = $1"),
+    Bug(
+        "an end tells nobody", attempts, "FINISH", "::text) from finished", "::text) from finished where false"
+    ),
+    Bug("a snooze counts", attempts, "FINISH", " + s.uncounted"),
+    Bug("a cancelled task is tried again", attempts, "FINISH", "then 'CANCELLED'", "then 'RETRYING'"),
+    Bug("an old fence hands back", attempts, "HAND_BACK", " and t.fence = g.fence"),
+    Bug("what is handed back counts", attempts, "HAND_BACK", "attempt = t.attempt - 1, "),
+    Bug("a lapsed lease is renewed", workers, "BEAT", "where id = $1 and lease_until > now()", "where id = $1"),
+    Bug("a worker leaves what it runs", workers, "LEAVE", "not exists", "true or not exists"),
+    Bug("a rescue keeps the fence", rescue, "LOST_ATTEMPTS", "fence = t.fence + 1, "),
+    Bug("a task may kill workers for ever", rescue, "LOST_ATTEMPTS", "t.losses + 1 >= $2 or "),
+    Bug(
+        "a rescued attempt leaves no trace",
+        rescue,
+        "LOST_ATTEMPTS",
+        "    from moved\n), told",
+        "from moved where false\n), told",
+    ),
+    Bug("a forced cancellation keeps the fence", rescue, "DEAF_CANCELLATIONS", "fence = t.fence + 1, "),
+    Bug("events are told in no order", outbox, "OLDEST", "order by seq", "order by partition desc, seq desc"),
+    Bug("what was not published is removed", outbox, "REMOVE", "seq = any($1)", "seq <= ($1::bigint[])[1] + 3"),
+]
+
+
+@pytest.mark.fault(0, "planted")
+@pytest.mark.usefixtures("anyio_backend")
+@pytest.mark.parametrize("bug", FOUND_BY_THE_MACHINE, ids=lambda bug: bug.what)
+def test_random_histories_find(bug: Bug, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    bug.plant(monkeypatch)
+    with pytest.raises(Exception):  # noqa: B017, PT011  an assertion of the machine, or storage refuses the row
+        drive(engine, examples=HISTORIES, shrink=False)
+    monkeypatch.undo()
+
+
+async def a_start_holds_its_workers_row(storage: Storage) -> None:
+    """While a start is under way, its worker cannot be taken for gone and forgotten."""
+    worker = await storage.a_worker()
+    (id,) = await storage.added(a_task())
+    await storage.due_tasks.claim(1)
+    async with asyncio.TaskGroup() as group, storage.database.transaction("test") as connection:
+        await connection.execute("select from tasks where id = $1 for update", id)
+        starting = group.create_task(storage.attempts.start(worker, [id]))
+        waiting = "select count(*) > 0 from pg_locks where not granted"
+        await until(lambda: connection.fetchval(waiting))
+        await storage.lapse(worker)
+        assert await storage.rescue.lost_attempts(10) == 0
+        assert await connection.fetchval("select count(*) from workers where id = $1", worker) == 1
+    assert [one.task_id for one in starting.result()] == [id]
+    assert await storage.rescue.lost_attempts(10) == 1
+
+
+Guard = Callable[[Storage], Awaitable[None]]
+FOUND_BY_A_TEST: list[tuple[Bug, Guard]] = [
+    (
+        Bug("a start does not hold its worker", attempts, "START", "for key share"),
+        a_start_holds_its_workers_row,
+    ),
+    (
+        Bug("a rescue does not wait for a start", rescue, "DEAD_WORKERS", "for update skip locked"),
+        contract.test_a_start_that_straddles_the_rescue_of_its_worker_is_not_orphaned,
+    ),
+    (
+        Bug("an orphan is not seen", rescue, "LOST_ATTEMPTS", "or not exists", "or false and not exists"),
+        contract.test_a_running_task_whose_worker_has_no_row_is_rescued,
+    ),
+    (
+        Bug(
+            "schedulers do not wait for each other",
+            due_tasks,
+            "BEGIN_LOCKED",
+            "; select pg_advisory_xact_lock(hashtext('carillon.room'))",
+        ),
+        contract.test_schedulers_that_claim_at_once_share_the_room_and_never_a_task,
+    ),
+    (
+        Bug(
+            "schedulers share what they claim",
+            due_tasks,
+            "CLAIM",
+            "limit (select tasks from room)\n        for update skip locked",
+            "limit (select tasks from room)",
+        ),
+        contract.test_schedulers_that_claim_at_once_share_the_room_and_never_a_task,
+    ),
+]
+
+
+async def test_a_start_holds_its_workers_row(storage: Storage) -> None:
+    await a_start_holds_its_workers_row(storage)
+
+
+@pytest.mark.fault(0, "planted")
+@pytest.mark.parametrize(("bug", "guard"), FOUND_BY_A_TEST, ids=lambda each: getattr(each, "what", ""))
+async def test_its_guard_finds(
+    bug: Bug, guard: Guard, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bug.plant(monkeypatch)
+    with pytest.raises(Exception):  # noqa: B017, PT011  an assertion, or what comes of waiting for ever
+        await guard(storage)
