@@ -1,4 +1,4 @@
-"""The way to PostgreSQL at its worst: answers lost after the commit, sessions ended, links slow or half open."""
+"""The way to PostgreSQL at its worst: answers lost after a commit, sessions ended, links slow or half open."""
 
 from __future__ import annotations
 

@@ -302,6 +302,15 @@ class EngineMachine(RuleBasedStateMachine):
         self.engine.do(self.storage.lapse(worker))
         self.model.workers[worker].live = False
 
+    @command(lambda self: self.model.running(), pick=some)
+    def worker_is_lost(self, pick: int) -> None:
+        """At its work, and that is noticed."""
+        worker = self._running(pick).worker
+        assert worker is not None
+        if worker in self.model.workers:
+            self.worker_dies(list(self.model.workers).index(worker))
+        self.rescue_attempts(1)
+
     @command(lambda self: self.model.workers, pick=some, draining=st.booleans())
     def worker_beats(self, pick: int, *, draining: bool) -> None:
         worker = self._worker(pick)

@@ -19,7 +19,7 @@ from tests.support.tcp_proxy import TcpProxy, open_proxy
 from tests.support.waiting import until
 
 KINDS = ("api", "worker", "scheduler", "relay", "notifier")
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 PASSWORD = "hunter2-of-the-tests"
 HANDLERS = "examples.handlers,tests.support.ledger_handlers"
 SHORT_LEASES = {

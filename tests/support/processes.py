@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx2
 
 ROOT = Path(__file__).parents[2]
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
 

@@ -1,0 +1,160 @@
+"""PostgreSQL and Redis of the tests' own, killed under load: what was acknowledged is there, and done."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+import httpx2
+import pytest
+import redis.asyncio
+
+from infra.embedded_postgres import open_embedded_postgres
+from infra.postgres.migrate import migrate
+from tests.support.asking import create_many, run
+from tests.support.experiments import Experiment
+from tests.support.graphql_client import GraphQLErrors, HttpClient, http_client
+from tests.support.installation import KINDS, SHORT_LEASES, open_behind_proxies, open_installation
+from tests.support.processes import free_port
+from tests.support.services import database_name, fresh_database
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbit]
+
+LOAD_SECONDS = 4.0
+
+
+class OwnPostgres:
+    """A server that only this test has, and may do anything to."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._running = AsyncExitStack()
+
+    async def start(self) -> str:
+        return await self._running.enter_async_context(open_embedded_postgres(self._home))
+
+    async def stop(self) -> None:
+        await self._running.aclose()
+
+    def kill(self) -> None:
+        pid = int((self._home / "postgres" / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+
+
+@asynccontextmanager
+async def own_postgres() -> AsyncIterator[tuple[OwnPostgres, str]]:
+    with tempfile.TemporaryDirectory(prefix="carillon-test-") as home:
+        server = OwnPostgres(Path(home))
+        url = await server.start()
+        try:
+            yield server, url
+        finally:
+            await server.stop()
+
+
+@asynccontextmanager
+async def load(client: HttpClient, experiment: Experiment) -> AsyncIterator[None]:
+    """Tasks are made all the time; those count that were acknowledged."""
+
+    async def make() -> None:
+        while True:
+            with suppress(GraphQLErrors, httpx2.TransportError):
+                task = {"title": "Work", "action": run("work", seconds=0.05)}
+                experiment.accept(await create_many(client, [task] * 5))
+            await asyncio.sleep(0.05)
+
+    async with asyncio.TaskGroup() as group:
+        making = group.create_task(make())
+        yield
+        making.cancel()
+
+
+@pytest.mark.long
+@pytest.mark.fault(6, "PostgreSQL of its own, under load; leases of 3 s")
+@pytest.mark.parametrize("how", ["restarted", "killed"])
+async def test_what_postgresql_acknowledged_survives_it(
+    tmp_path: Path, experiment: Experiment, how: str
+) -> None:
+    async with (
+        own_postgres() as (server, url),
+        fresh_database(url, fill=migrate) as template,
+        open_behind_proxies(url, database_name(template), tmp_path, *KINDS, **SHORT_LEASES) as (
+            installation,
+            _,
+        ),
+        http_client(installation.api) as client,
+    ):
+        async with load(client, experiment):
+            await asyncio.sleep(LOAD_SECONDS / 2)
+            before = len(experiment.accepted)
+            if how == "killed":
+                server.kill()
+            experiment.broken()
+            await server.stop()
+            assert await server.start() == url
+            await installation.database.expire_connections()
+            await until(lambda: len(experiment.accepted) > before + 20, 30)
+            experiment.recovered()
+            await asyncio.sleep(LOAD_SECONDS / 2)
+        await experiment.check(installation)
+        assert all(member.runs for member in installation.members), "none had to be restarted"
+
+
+@asynccontextmanager
+async def own_redis() -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+    port = free_port()
+    server = await asyncio.create_subprocess_exec(
+        "redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+        stdout=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        async with redis.asyncio.from_url(f"redis://127.0.0.1:{port}") as client:
+
+            async def answers() -> bool:
+                with suppress(redis.exceptions.ConnectionError):
+                    return bool(await client.ping())
+                return False
+
+            await until(answers, 10)
+        yield f"redis://127.0.0.1:{port}", server
+    finally:
+        if server.returncode is None:
+            server.kill()
+        await server.wait()
+
+
+@pytest.mark.long
+@pytest.mark.fault(15, "Redis of its own, under load: emptied again and again, then killed")
+async def test_what_redis_forgets_is_missed_by_nobody(
+    postgres_server: str, migrated: str, tmp_path: Path, experiment: Experiment
+) -> None:
+    async with (
+        own_redis() as (url, server),
+        open_installation(
+            postgres_server, migrated, tmp_path, *KINDS, **SHORT_LEASES, CARILLON_REDIS_URL=url
+        ) as installation,
+        http_client(installation.api) as client,
+    ):
+        async with load(client, experiment):
+            await empty_again_and_again(url)
+            server.kill()
+            experiment.broken()
+            before = len(experiment.accepted)
+            await until(lambda: len(experiment.accepted) > before + 50, 20)
+            experiment.recovered()
+            await asyncio.sleep(LOAD_SECONDS / 2)
+        await experiment.check(installation)
+        assert experiment.row.repeated == 0
+
+
+async def empty_again_and_again(url: str) -> None:
+    async with redis.asyncio.from_url(url) as own:
+        for _ in range(10):
+            await own.flushall()
+            await asyncio.sleep(LOAD_SECONDS / 20)
