@@ -26,6 +26,7 @@ LONG = 5.0
 QUEUE = "many"
 
 
+@pytest.mark.fault(32, "each kind of process killed, subscribers resume by cursor")
 async def test_kills_of_every_kind_of_process_lose_nothing_and_double_nothing(
     postgres_server: str, migrated: str, tmp_path: Path
 ) -> None:

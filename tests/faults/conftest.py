@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 
-from tests.support.engine_machine import Engine, open_engine
+from tests.support.engine import Engine, open_engine
 from tests.support.graphql_client import HttpClient, Json, http_client
 from tests.support.installation import SHORT_LEASES, Installation, Proxies, open_behind_proxies
 from tests.support.services import fresh_database

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.engine_machine import Engine, drive
+from tests.support.engine import Engine
+from tests.support.engine_machine import drive
 
 pytestmark = pytest.mark.postgres
 

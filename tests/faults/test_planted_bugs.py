@@ -12,7 +12,8 @@ import pytest
 from domain.tasks.states import TaskState
 from infra.postgres import attempts, due_tasks, outbox, rescue, tasks, workers
 from tests.contracts import test_attempts as contract
-from tests.support.engine_machine import Engine, drive
+from tests.support.engine import Engine
+from tests.support.engine_machine import drive
 from tests.support.storage import Storage, a_task
 from tests.support.waiting import until
 

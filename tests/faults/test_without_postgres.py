@@ -28,6 +28,7 @@ RETURN_SECONDS = 30.0
 CUTS, AT_ONCE = 15, 4
 
 
+@pytest.mark.fault(7, "PostgreSQL away for 10 s; leases of 3 s")
 @pytest.mark.parametrize("how", ["refuse", "hang"])
 async def test_clients_are_told_in_time_and_all_goes_on_when_it_is_back(behind: Behind, how: str) -> None:
     installation, client = behind.installation, behind.clients[0]
@@ -70,6 +71,7 @@ async def test_clients_are_told_in_time_and_all_goes_on_when_it_is_back(behind: 
     assert (await until_told(client, await create(client, "After"), 5))["state"] == "SUCCEEDED"
 
 
+@pytest.mark.fault(9, "connections to PostgreSQL cut under creations with keys")
 async def test_what_is_asked_for_again_with_its_key_is_made_once(behind: Behind) -> None:
     """An answer lost with its connection leaves the caller in doubt: the key takes the doubt away."""
     queue, ids, asked = "postgres-cuts", list[str](), 0

@@ -23,6 +23,7 @@ EACH = 12
 RETURN_SECONDS = 30.0
 
 
+@pytest.mark.fault(11, "RabbitMQ away")
 @pytest.mark.parametrize("how", ["refuse", "hang"])
 async def test_mutations_succeed_and_everything_that_waited_is_done_and_told_once(
     behind: Behind, how: str
@@ -71,6 +72,7 @@ async def test_subscribers_hear_live_events_again(behind: Behind) -> None:
         assert {event["task"]["id"] for event in heard} == {id}
 
 
+@pytest.mark.fault(11, "connections to RabbitMQ cut")
 async def test_connections_that_are_cut_again_and_again_lose_and_double_nothing(behind: Behind) -> None:
     installation, client, queue = behind.installation, behind.clients[0], "rabbit-cuts"
     follower = Follower(after=await latest_cursor(client))

@@ -19,6 +19,7 @@ LIMIT = 2.0
 TASKS = "{ tasks(first: 20) { nodes { id title attempts { nodes { number } } } } }"
 
 
+@pytest.mark.fault(15, "Redis away")
 @pytest.mark.parametrize("how", ["refuse", "hang"])
 async def test_requests_are_answered_in_time_and_tasks_run(behind: Behind, how: str) -> None:
     client = behind.clients[0]
@@ -53,6 +54,7 @@ async def test_requests_are_answered_in_time_and_tasks_run(behind: Behind, how: 
     assert (await read(behind.clients[1], task["id"]))["state"] == "SUCCEEDED"
 
 
+@pytest.mark.fault(15, "Redis away and back, versions never go back")
 @pytest.mark.parametrize("how", ["refuse", "hang"])
 async def test_no_api_ever_goes_back_to_an_older_version(behind: Behind, how: str) -> None:
     """What was changed while Redis was gone is not hidden afterwards by what Redis remembers."""

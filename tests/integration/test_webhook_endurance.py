@@ -21,6 +21,7 @@ from tests.support.webhook_receiver import (
 )
 
 
+@pytest.mark.fault(39, "a webhook whose answer drips")
 async def test_an_answer_that_drips_is_cut_at_the_deadline() -> None:
     async def drip(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
@@ -53,6 +54,7 @@ async def test_informational_answers_without_end_are_cut_at_the_deadline() -> No
     await _is_cut_at_the_deadline(inform)
 
 
+@pytest.mark.fault(39, "a webhook that is silent")
 async def test_silence_is_cut_at_the_deadline() -> None:
     async def hang(writer: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
@@ -74,6 +76,7 @@ async def _is_cut_at_the_deadline(write: Write) -> None:
     assert 0.25 <= took < 2
 
 
+@pytest.mark.fault(39, "a webhook whose answer is huge")
 async def test_a_huge_answer_is_read_no_further_than_needed() -> None:
     sent = 0
 

@@ -359,6 +359,7 @@ async def test_a_message_over_the_limit_closes_the_socket(served: Served) -> Non
         assert (await closing(client))[0] == 1009
 
 
+@pytest.mark.fault(30, "a subscriber that stops reading")
 async def test_a_reader_that_stops_reading_stops_its_subscription_not_the_server(served: Served) -> None:
     async with raw_socket(served.address) as slow:
         slow.transport.pause_reading()
@@ -427,6 +428,7 @@ async def test_leaving_ends_every_operation(served: Served) -> None:
         await served.nothing_is_left()
 
 
+@pytest.mark.fault(31, "100 subscribers cut by reset")
 async def test_a_hundred_sockets_cut_by_reset_leave_nothing_behind(served: Served) -> None:
     before = asyncio.all_tasks()
     address = urlsplit(served.address)

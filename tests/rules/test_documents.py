@@ -29,6 +29,16 @@ def test_the_diagram_of_states_shows_exactly_the_legal_moves() -> None:
     assert shown == {(state.value, to.value) for state, moves in MOVES.items() for to in moves}
 
 
+def test_every_promise_names_tests_and_they_exist() -> None:
+    text = (ROOT / "docs/guarantees.md").read_text()
+    for promise in text.partition("## Lateness")[0].split("\n### ")[1:]:
+        named = re.findall(r"^- `(tests/[\w/]+\.py)::(\w+)`$", promise, re.MULTILINE)
+        assert named, f"nothing shows: {promise.splitlines()[0]}"
+        for file, test in named:
+            found = re.search(rf"^(?:async )?def {test}\(", (ROOT / file).read_text(), re.MULTILINE)
+            assert found, f"there is no {test} in {file}"
+
+
 def test_links_between_documents_lead_somewhere() -> None:
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-import uvloop
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -26,25 +23,18 @@ from domain.attempts.model import AttemptState, Settled
 from domain.attempts.retry import RetryPolicy
 from domain.contracts.tasks import TaskEventKind
 from domain.errors import Conflict, IllegalState, StaleVersion
-from domain.live.outbox import OutboxLead
 from domain.tasks.model import Task
 from domain.tasks.ports import Change
 from domain.tasks.states import TaskState
+from tests.support.engine import Engine, Published
 from tests.support.engine_model import Model, ModelTask, ModelWorker
-from tests.support.storage import LEASE, Storage, a_task, clock, open_storage
+from tests.support.storage import LEASE, a_task, clock
 
 EMPTY = "delete from tasks; delete from attempts; delete from workers; delete from outbox"
-STORED = """select
-    array(select row(id, state::text, attempt, uncounted_attempts, losses, fence, version, worker_id,
-        cancel_requested_at is not null, scheduled_at <= now()) from tasks) as tasks,
-    array(select row(task_id, number, state::text) from attempts) as attempts,
-    array(select row((event->>'task_id')::uuid, (event->>'version')::int, event->>'kind')
-        from outbox order by seq) as events"""
 TICK = "update tasks set scheduled_at = now() - interval '1 s' where scheduled_at > now()"
 LATER = timedelta(hours=1)
 MANY = 100
 
-Answer = TypeVar("Answer")
 
 some = st.integers(0, 11)
 """Picks one of however many there are."""
@@ -58,49 +48,6 @@ OUTCOMES = {
 }
 outcomes = st.sampled_from(list(OUTCOMES))
 seldom = st.sampled_from([False, False, False, True])
-
-
-@dataclass(slots=True)
-class Engine:
-    """The repositories, called from code that is not asynchronous, and the relay's lead over the outbox."""
-
-    runner: asyncio.Runner
-    storage: Storage
-    lead: OutboxLead
-
-    def do(self, call: Coroutine[Any, Any, Answer]) -> Answer:
-        return self.runner.run(call)
-
-    def at_once(self, *calls: Coroutine[Any, Any, Answer]) -> list[Answer]:
-        async def together() -> list[Answer]:
-            return await asyncio.gather(*calls)
-
-        return self.do(together())
-
-    def stored(self) -> Any:
-        """All there is, by one look."""
-
-        async def read() -> Any:
-            async with self.storage.database.work("test") as connection:
-                return await connection.fetchrow(STORED)
-
-        return self.do(read())
-
-
-@contextmanager
-def open_engine(database_url: str) -> Iterator[Engine]:
-    """On a database of its own: every history begins by emptying it."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        storing = open_storage(database_url)
-        storage = runner.run(storing.__aenter__())
-        leading = storage.outbox.lead()
-        lead = runner.run(leading.__aenter__())
-        try:
-            runner.run(lead.acquire())
-            yield Engine(runner, storage, lead)
-        finally:
-            runner.run(leading.__aexit__(None, None, None))
-            runner.run(storing.__aexit__(None, None, None))
 
 
 def drive(engine: Engine, *, examples: int, steps: int = 40, shrink: bool = True) -> None:
@@ -143,18 +90,6 @@ def command(
 
 def some_worker_and_task(machine: EngineMachine) -> object:
     return machine.model.workers and machine.model.tasks
-
-
-@dataclass(slots=True)
-class Published:
-    """What a relay has published so far, repetitions left out, as consumers leave them out."""
-
-    versions: dict[UUID, list[tuple[int, str]]] = field(default_factory=dict)
-
-    def add(self, task: UUID, version: int, kind: str) -> None:
-        known = self.versions.setdefault(task, [])
-        if (version, kind) not in known:
-            known.append((version, kind))
 
 
 class EngineMachine(RuleBasedStateMachine):
