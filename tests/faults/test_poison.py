@@ -17,6 +17,8 @@ from tests.support.installation import SHORT_LEASES, Installation, open_installa
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbit]
 
 MEMBERS = ("api", "worker", "worker", "scheduler", "relay", "notifier")
+SETTINGS = SHORT_LEASES | {"CARILLON_CANCEL_GRACE": "1"}
+TIMEOUTS = {"loop": "PT1S"}
 LONG = ["segfault", "loop", "large result"]
 ENDS = {"exit": "LOST", "segfault": "LOST", "loop": "TIMED_OUT", "large result": "FAILED"}
 """How each attempt ends."""
@@ -47,12 +49,17 @@ async def test_poison_is_given_up_and_others_are_done(
     postgres_server: str, migrated: str, tmp_path: Path, experiment: Experiment, how: str
 ) -> None:
     async with (
-        open_installation(postgres_server, migrated, tmp_path, *MEMBERS, **SHORT_LEASES) as installation,
+        open_installation(postgres_server, migrated, tmp_path, *MEMBERS, **SETTINGS) as installation,
         http_client(installation.api) as client,
         workers_are_replaced(installation),
     ):
         poison = await create(
-            client, "Poison", action=run("ruin", how=how), retry=AT_ONCE, timeout="PT1S", priority=0
+            client,
+            "Poison",
+            action=run("ruin", how=how),
+            retry=AT_ONCE,
+            timeout=TIMEOUTS.get(how, "PT20S"),
+            priority=0,
         )
         experiment.broken()
         task = {"title": "Innocent", "action": run("work", seconds=0.1), "retry": AT_ONCE | {"maxAttempts": 9}}

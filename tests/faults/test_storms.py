@@ -60,8 +60,8 @@ async def test_each_of_a_storm_of_cancellations_ends_one_way(
         open_installation(postgres_server, migrated, tmp_path, *KINDS) as installation,
         http_client(installation.api) as client,
     ):
-        running = [{"title": "Short", "action": run("work", seconds=n / STORM * 2)} for n in range(STORM)]
-        waiting = [{"title": "Soon", "action": run("work", seconds=0.2), "scheduledAt": due(1)}] * STORM
+        running = [{"title": "Short", "action": run("work", seconds=n / STORM * 10)} for n in range(STORM)]
+        waiting = [{"title": "Soon", "action": run("work", seconds=0.2), "scheduledAt": due(5)}] * STORM
         ids = await create_many(client, running + waiting)
         experiment.accept(ids)
         await until(lambda: len(installation.ledger.noted("started")) >= STORM // 3, 15)

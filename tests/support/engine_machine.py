@@ -323,7 +323,8 @@ class EngineMachine(RuleBasedStateMachine):
     def finish_wrongly(self, pick: int, outcome: str, by: int, older: int) -> None:
         """Under an old fence, by another worker, or of a task that does not run."""
         task = self._running(pick) if self.model.running() else self._any(pick)
-        worker = task.worker if older and task.worker is not None else self._worker(by)
+        others = [worker for worker in self.model.workers if worker != task.worker] or list(self.model.workers)
+        worker = task.worker if older and task.worker is not None else others[by % len(others)]
         self._finish(task, worker, task.fence - older, outcome, 1)
 
     def _finish(self, task: ModelTask, worker: UUID, fence: int, outcome: str, times: int) -> None:
