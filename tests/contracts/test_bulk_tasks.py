@@ -197,6 +197,7 @@ class Storm:
             await self.finish(some, [Cancelled()])
 
 
+@pytest.mark.fault(35, "a storm of cancellations, in storage")
 async def test_in_a_storm_of_cancellations_every_task_ends_once_in_one_state(storage: Storage) -> None:
     storm = Storm(storage, [await storage.a_worker(slots=100) for _ in range(3)])
     ids = await storage.added(*[a_task() for _ in range(450)])

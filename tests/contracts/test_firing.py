@@ -100,6 +100,7 @@ async def test_a_round_takes_no_more_schedules_than_it_is_told(storage: Storage,
     assert [(await storage.firing.fire(2)).schedules for _ in range(4)] == [2, 2, 1, 0]
 
 
+@pytest.mark.fault(4, "the firing of a schedule cut off at every statement")
 @pytest.mark.parametrize("statement", range(8))
 async def test_a_round_that_is_cut_off_anywhere_does_nothing(
     storage: Storage, garden: Garden, statement: int
@@ -134,6 +135,7 @@ async def test_a_cursor_that_is_moved_back_makes_no_task_twice(storage: Storage,
     assert (await garden.find(schedule)).settled_until == schedule.settled_until + 3 * HOUR
 
 
+@pytest.mark.fault(20, "the clock of PostgreSQL was ahead (stored instants moved)")
 async def test_a_clock_that_was_ahead_fires_nothing_again_when_it_is_put_right(
     storage: Storage, garden: Garden
 ) -> None:
@@ -196,6 +198,7 @@ async def test_while_it_is_paused_nothing_fires_and_nothing_is_made_up_for(
     assert (await storage.firing.fire(10), await storage.firing.release(10)) == (Fired(), Fired())
 
 
+@pytest.mark.fault(36, "a schedule changed while it fires")
 @pytest.mark.parametrize("what", ["pause", "edit", "delete"])
 async def test_nothing_of_before_fires_once_a_change_is_committed(
     storage: Storage, garden: Garden, what: str
@@ -279,6 +282,7 @@ class _Later(ReadRecurrences):
         return None if found is None else found - self.by
 
 
+@pytest.mark.fault(22, "another zone database")
 async def test_another_zone_database_moves_fire_times_and_fires_nothing_that_passed(
     storage: Storage, garden: Garden
 ) -> None:

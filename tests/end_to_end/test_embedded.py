@@ -10,7 +10,9 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.support.asking import (
+    CREATE_SCHEDULE,
     FOLLOW,
+    PAUSE_SCHEDULE,
     WATCH_ACTIVITY,
     WATCH_QUEUE,
     WATCH_TASK,
@@ -248,10 +250,6 @@ async def test_a_running_task_is_cancelled_at_once(client: HttpClient, socket: G
     assert kinds(task) == ["TASK_CANCELLED"]
 
 
-CREATE_SCHEDULE = """mutation($input: CreateScheduleInput!) {
-  createSchedule(input: $input) { schedule { id } errors { message } } }"""
-PAUSE_SCHEDULE = """mutation($id: ID!) {
-  pauseSchedule(input: {id: $id}) { schedule { paused } errors { message } } }"""
 ITS_TASKS = """query($id: ID!) {
   schedule(id: $id) { tasks { nodes { fireTime state startedAt schedule { id } } } } }"""
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.asking import create_many, run
+from tests.support.asking import CREATE_SCHEDULE, PAUSE_SCHEDULE, create_many, run
 from tests.support.experiments import Experiment
 from tests.support.graphql_client import http_client
-from tests.support.installation import KINDS, SHORT_LEASES, Installation, open_installation
+from tests.support.installation import KINDS, SHORT_LEASES, Installation, Member, open_installation
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbit]
 
@@ -35,6 +36,15 @@ STEPS = [
 SHORT = {("scheduler", "after due_tasks.claim"), ("worker", "after attempts.finish")}
 
 
+EACH_SECOND = {
+    "name": "Each second",
+    "recurrence": {"every": "PT1S"},
+    "misfirePolicy": "FIRE_ALL",
+    "overlapPolicy": "ALLOW",
+    "task": {"title": "Tick", "action": run("work", seconds=0)},
+}
+
+
 @pytest.fixture(scope="module")
 async def installation(
     postgres_server: str, migrated: str, tmp_path_factory: pytest.TempPathFactory
@@ -52,11 +62,7 @@ async def installation(
 async def test_nothing_is_lost_or_doubled(
     installation: Installation, experiment: Experiment, tmp_path: Path, kind: str, step: str
 ) -> None:
-    (whole,) = installation.of(kind)
-    await whole.process.stop()
-    armed = tmp_path / "armed"
-    breaking = {"STEP": step, "ARMED": str(armed)}
-    victim = await installation.start_one(kind, module="tests.support.breaking", **breaking)
+    victim, armed = await replaced(installation, kind, step, tmp_path)
     async with http_client(installation.api) as client:
         armed.touch()
         task = {"title": "Once", "action": run("work", seconds=0.2)}
@@ -66,3 +72,40 @@ async def test_nothing_is_lost_or_doubled(
     await installation.start(kind)
     await experiment.check(installation)
     assert experiment.recovered() < RETURN_SECONDS
+
+
+@pytest.mark.fault(4, "killed at the firing of a schedule; leases of 3 s")
+@pytest.mark.parametrize(
+    "step", [pytest.param("before firing.fire", marks=pytest.mark.long), "after firing.fire"]
+)
+async def test_each_fire_time_makes_one_task(
+    installation: Installation, experiment: Experiment, tmp_path: Path, step: str
+) -> None:
+    victim, armed = await replaced(installation, "scheduler", step, tmp_path)
+    async with http_client(installation.api) as client:
+        armed.touch()
+        made = (await client.execute(CREATE_SCHEDULE, input=EACH_SECOND))["createSchedule"]
+        assert await victim.process.ended() == -9
+        experiment.broken()
+        await installation.start("scheduler")
+        await until(lambda: fired(installation, 5), 30)
+        experiment.recovered()
+        await client.execute(PAUSE_SCHEDULE, id=made["schedule"]["id"])
+    await experiment.accept_fired(installation)
+    await experiment.check(installation)
+    assert experiment.row.repeated == 0
+    await installation.value("update tasks set schedule_id = null")  # the next one counts its own
+
+
+async def fired(installation: Installation, times: int) -> bool:
+    query = "select count(*) >= $1 from tasks where schedule_id is not null"
+    return bool(await installation.value(query, times))
+
+
+async def replaced(installation: Installation, kind: str, step: str, folder: Path) -> tuple[Member, Path]:
+    """The one of this kind that there is, which kills itself at the step once the file exists."""
+    (whole,) = installation.of(kind)
+    await whole.process.stop()
+    armed = folder / "armed"
+    breaking = {"STEP": step, "ARMED": str(armed)}
+    return await installation.start_one(kind, module="tests.support.breaking", **breaking), armed

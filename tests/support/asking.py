@@ -21,6 +21,10 @@ CREATE = f"""mutation($input: CreateTaskInput!) {{
   createTask(input: $input) {{ created task {{ {TASK} }} errors {{ code message path }} }} }}"""
 CREATE_MANY = """mutation($tasks: [CreateTaskInput!]!) {
   createTasks(input: {tasks: $tasks}) { createdCount tasks { id } errors { code message path } } }"""
+CREATE_SCHEDULE = """mutation($input: CreateScheduleInput!) {
+  createSchedule(input: $input) { schedule { id } errors { message } } }"""
+PAUSE_SCHEDULE = """mutation($id: ID!) {
+  pauseSchedule(input: {id: $id}) { schedule { paused } errors { message } } }"""
 READ = f"query($id: ID!) {{ task(id: $id) {{ {TASK} }} }}"
 CANCEL = (
     f"mutation($id: ID!) {{ cancelTask(input: {{id: $id}}) {{ task {{ {TASK} }} errors {{ code message }} }} }}"

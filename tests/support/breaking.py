@@ -62,7 +62,8 @@ def breaking(call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any
     async def called(*arguments: Any) -> Any:
         die(now=moment == "before" and arguments[-1:] != ([],))
         answer = await call(*arguments)
-        die(now=moment == "after" and (answer is None or bool(answer)))
+        did = getattr(answer, "tasks", answer)
+        die(now=moment == "after" and (did is None or bool(did)))
         return answer
 
     return called

@@ -21,7 +21,7 @@ from hypothesis.strategies import SearchStrategy
 
 from domain.attempts.model import AttemptState, Settled
 from domain.attempts.retry import RetryPolicy
-from domain.contracts.tasks import TaskEventKind
+from domain.contracts.tasks import TaskChangedV1, TaskEventKind
 from domain.errors import Conflict, IllegalState, StaleVersion
 from domain.tasks.model import Task
 from domain.tasks.ports import Change
@@ -384,8 +384,9 @@ class EngineMachine(RuleBasedStateMachine):
     def relay(self, limit: int, *, killed: bool) -> None:
         """A relay that is killed has published, and removed nothing."""
         pending = self.engine.do(self.engine.lead.oldest(limit))
-        for one in pending:
-            self.published.add(one.event.task_id, one.event.version, one.event.kind.value)
+        for event in (one.event for one in pending):
+            assert isinstance(event, TaskChangedV1)
+            self.published.add(event.task_id, event.version, event.kind.value)
         if pending and not killed:
             self.engine.do(self.engine.lead.remove([one.seq for one in pending]))
 

@@ -1,8 +1,8 @@
 """What every experiment must leave behind, whatever was broken in between: invariants, checked in one place.
 
-I1 nothing that was accepted is lost. I2 each attempt ends once, and each task has one outcome. I4 whatever ran
-more often than once is explained. I5 nothing holds a slot. I6 nothing is left on its way. (I3, a fire time
-makes one task, is for experiments with schedules.)
+I1 nothing that was accepted is lost. I2 each attempt ends once, and each task has one outcome. I3 each second of
+a schedule of every second, from its first to its last, made one task. I4 whatever ran more often than once is
+explained. I5 nothing holds a slot. I6 nothing is left on its way.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from uuid import UUID
 
 from tests.support.asking import row_id
@@ -27,6 +28,8 @@ HELD = """select count(*) from tasks as t where t.worker_id is not null
     and (t.state <> 'RUNNING' or not exists (select from workers as w where w.id = t.worker_id))"""
 GONE = "select count(*) from workers where lease_until <= now()"
 ON_THEIR_WAY = "select count(*) from tasks where state in ('QUEUED', 'RUNNING')"
+
+FIRED = "select id, fire_time from tasks where schedule_id is not null order by fire_time"
 
 
 @dataclass(slots=True)
@@ -52,6 +55,15 @@ class Experiment:
         seconds = time.monotonic() - self._broken_at
         self.row.recovered = max(seconds, self.row.recovered or 0)
         return seconds
+
+    async def accept_fired(self, installation: Installation) -> None:
+        """I3, for the one schedule there is, which fires every second; its tasks count from here on."""
+        rows = await installation.database.fetch(FIRED)
+        times = [row["fire_time"] for row in rows]
+        assert times, "it has not fired"
+        assert times == [times[0] + timedelta(seconds=number) for number in range(len(times))]
+        self.accepted += [row["id"] for row in rows]
+        self.row.tasks = len(self.accepted)
 
     async def check(
         self,
