@@ -1,7 +1,7 @@
 """What every experiment must leave behind, whatever was broken in between: invariants, checked in one place.
 
-I1 nothing that was accepted is lost. I2 each attempt ends once, and each task has one outcome. I3 each second of
-a schedule of every second, from its first to its last, made one task. I4 whatever ran more often than once is
+I1 nothing that was accepted is lost. I2 each attempt ends once, and each task has one outcome. I3 a schedule of
+every second made one task for each, from its first to its last. I4 whatever ran more often than once is
 explained. I5 nothing holds a slot. I6 nothing is left on its way.
 """
 
