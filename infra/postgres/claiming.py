@@ -51,12 +51,11 @@ _LIMITS = """limits as materialized (
 )"""
 
 _PLACES = f"""places as materialized (
-    select l.tenant, l.queue, l.priority, q.most, q.not_before, coalesce(q.full or q.paused, false) as shut,
+    select l.tenant, l.queue, l.priority,
         case when l.reopened_at > {_FLOOR} then '-infinity' else coalesce(f.at, {_FLOOR}) end as at,
         case when l.reopened_at > {_FLOOR} or f.id is null
             then '00000000-0000-0000-0000-000000000000' else f.id end as id
     from lanes as l
-    left join limits as q on q.tenant = l.tenant and q.queue = l.queue
     left join unnest($4::text[], $5::text[], $6::smallint[], $7::timestamptz[], $8::uuid[])
         as f(tenant, queue, priority, at, id)
         on f.tenant = l.tenant and f.queue = l.queue and f.priority = l.priority
@@ -97,9 +96,11 @@ CLAIM = f"""
 with recursive {_IN_FLIGHT}, room as materialized (
     select least($9::int, {_ROOM}) as tasks
 ), {_LIMITS}, {_PLACES}, {_FREED}, due as materialized (
-    select d.*, p.most from places as p cross join lateral (
+    select d.*, q.most from places as p
+    left join limits as q on q.tenant = p.tenant and q.queue = p.queue
+    cross join lateral (
         {_DUE_AT} and scheduled_at <= now()
-        order by scheduled_at, id limit greatest(0, least(p.most, (select tasks from room)))
+        order by scheduled_at, id limit greatest(0, least(q.most, (select tasks from room)))
     ) as d
 ), keyed as materialized (
     select tenant, concurrency_key, exists (
@@ -171,19 +172,21 @@ with recursive {_IN_FLIGHT}, room as materialized (
     returning id
 )
 select 'task' as kind, (task).id, (task).tenant, (task).queue, (task).priority, (task).scheduled_at as at,
-    (task).version, turn, null::int as room, null::int as parked
+    (task).version, turn, null::int as room, null::int as parked, null::boolean as limits
 from claimed
 union all
-select 'claim', null, null, null, null, now(), null, null, room.tasks, (select count(*) from parked)::int
+select 'claim', null, null, null, null, now(), null, null, room.tasks, (select count(*) from parked)::int,
+    exists (select from limits) or exists (select from keys) or exists (select from parked)
 from room
 union all
 (select distinct on (tenant, queue, priority)
-    'lane', id, tenant, queue, priority, scheduled_at, null, null, null, null
+    'lane', id, tenant, queue, priority, scheduled_at, null, null, null, null, null
  from due order by tenant, queue, priority, scheduled_at, id)
 union all
-select 'lane', id, tenant, queue, priority, at, null, null, null, null from places where most <= 0
+select 'lane', id, tenant, queue, priority, at, null, null, null, null, null
+from places where (tenant, queue) in (select tenant, queue from limits where most <= 0)
 union all
-select 'in flight', id, null, null, null, null, null, null, null, null from in_flight
+select 'in flight', id, null, null, null, null, null, null, null, null, null from in_flight
 where updated_at < now() - $2::interval
 """
 
@@ -210,15 +213,25 @@ with found as materialized (
 select (task).id, (task).tenant, (task).version from taken
 """
 
-# What a limit holds back is left out: whatever frees it sends a signal.
+# What a limit holds back is left out: whatever frees it sends a signal. Counted from the answer, not from the
+# transaction's begin, or every sleep would be too long by a round trip.
 NEXT_DUE = f"""
 with recursive {_IN_FLIGHT}, {_LIMITS}, {_PLACES}, {_FREED}
 select least(
-    (select min(greatest(first.scheduled_at, p.not_before)) from places as p cross join lateral (
-        {_DUE_AT} order by scheduled_at, id limit 1
-     ) as first where not p.shut),
+    (select min(greatest(first.scheduled_at, q.not_before)) from places as p
+     left join limits as q on q.tenant = p.tenant and q.queue = p.queue
+     cross join lateral ({_DUE_AT} order by scheduled_at, id limit 1) as first
+     where (q.full or q.paused) is not true),
     (select min(greatest(f.scheduled_at, q.not_before)) from freed as f
      left join limits as q on q.tenant = f.tenant and q.queue = f.queue
      where (q.full or q.paused) is not true)
-) - now()
+) - clock_timestamp()
+"""
+
+# Where the last claim saw neither limits nor keys. It follows a hand-over, and must not be in its way.
+NEXT_DUE_UNLIMITED = f"""
+with {_PLACES}
+select min(first.scheduled_at) - clock_timestamp()
+from places as p cross join lateral ({_DUE_AT} order by scheduled_at, id limit 1) as first
+where $3::uuid[] is not null
 """

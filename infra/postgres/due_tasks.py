@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from infra.postgres.changes import Changed, versions
-from infra.postgres.claiming import BEGIN, BEGIN_LOCKED, CLAIM, NEXT_DUE, ROOM, TAKE_BACK
+from infra.postgres.claiming import BEGIN, BEGIN_LOCKED, CLAIM, NEXT_DUE, NEXT_DUE_UNLIMITED, ROOM, TAKE_BACK
 from infra.postgres.database import Connection, Database
 from infra.postgres.floors import Floors, floors_from, margin_for
 from infra.postgres.lanes import tend_lanes
@@ -55,7 +55,7 @@ class PostgresDueTasks:
         claimed = [record for record in records if record["kind"] == "task"]
         (summary,) = (record for record in records if record["kind"] == "claim")
         if summary["room"] > 0:  # without room, no lane was looked at
-            self._floors = floors_from(summary["at"], records)
+            self._floors = floors_from(summary["at"], records, limits=summary["limits"])
         await self._changed(versions(claimed))
         claimed.sort(key=lambda task: (task["turn"], task["priority"], task["at"], task["id"]))
         return [record["id"] for record in claimed], summary["parked"]
@@ -66,8 +66,15 @@ class PostgresDueTasks:
         await self._changed(versions(records))
 
     async def next_due_in(self) -> timedelta | None:
-        async with self._look("next_due") as connection:
-            due: timedelta | None = await connection.fetchval(NEXT_DUE, *self._known().arguments(self._margin))
+        floors = self._known()
+        arguments = floors.arguments(self._margin)
+        due: timedelta | None
+        if floors.limits:
+            async with self._look("next_due") as connection:
+                due = await connection.fetchval(NEXT_DUE, *arguments)
+        else:
+            async with self._database.work("next_due") as connection:
+                due = await connection.fetchval(NEXT_DUE_UNLIMITED, *arguments)
         return due
 
     async def tend(self) -> int:

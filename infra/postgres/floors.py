@@ -32,6 +32,8 @@ class Floors:
     """the lanes in which something does wait since then or longer, each with its first place;"""
     long_in_flight: Sequence[UUID] = ()
     """and these tasks, QUEUED or RUNNING, that last changed before it."""
+    limits: bool = True
+    """Whether a queue has settings, or a task waits for its key."""
 
     def arguments(self, margin: timedelta) -> list[Any]:
         """For the statements' $1 to $8."""
@@ -48,7 +50,7 @@ class Floors:
         ]
 
 
-def floors_from(seen_at: datetime, records: Iterable[asyncpg.Record]) -> Floors:
+def floors_from(seen_at: datetime, records: Iterable[asyncpg.Record], *, limits: bool) -> Floors:
     """From what a claim that had room tells besides the tasks it claimed."""
     lanes: list[tuple[Lane, datetime, UUID]] = []
     long_in_flight: list[UUID] = []
@@ -58,7 +60,7 @@ def floors_from(seen_at: datetime, records: Iterable[asyncpg.Record]) -> Floors:
             lanes.append((lane, record["at"], record["id"]))
         elif record["kind"] == "in flight":
             long_in_flight.append(record["id"])
-    return Floors(seen_at, lanes, long_in_flight)
+    return Floors(seen_at, lanes, long_in_flight, limits)
 
 
 def margin_for(limit: float) -> timedelta:
