@@ -82,6 +82,7 @@ Check = Callable[[], Awaitable[None]]
 """Raises when what it looks at does not answer."""
 PRUNING_LIMIT = 30.0
 """Seconds a part of the removal of the old may take, over a connection of its own: nobody waits for it."""
+CLAIMING_POOL = 2
 CLOSE_LIMIT = 2.0
 """Seconds a broker's connections may take to close."""
 
@@ -155,6 +156,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )
         pruning = await stack.enter_async_context(
             open_database(url, size=1, limit=PRUNING_LIMIT, metrics=database_metrics)
+        # Connections of their own: the first claim on each has to be planned, and tasks are late by that.
+        claiming = await stack.enter_async_context(
+            open_database(url, size=CLAIMING_POOL, limit=settings.database_timeout, metrics=database_metrics)
         )
         figures = PostgresFigures(database)
         health: dict[str, Check] = {"postgres": figures.ping}
@@ -197,7 +201,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             bulk_tasks=PostgresBulkTasks(database, forgetting.changed),
             tasks=CachedTasks(PostgresTasks(database, seals), cache),
             queues=PostgresQueues(database),
-            due_tasks=PostgresDueTasks(database, forgetting.changed),
+            due_tasks=PostgresDueTasks(claiming, forgetting.changed),
             attempts=PostgresAttempts(database, forgetting.changed),
             activity=PostgresActivity(database),
             open_workers=partial(_open_workers, url, settings, database_metrics),
