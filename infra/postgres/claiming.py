@@ -14,6 +14,8 @@ _FLOOR = "(least($1::timestamptz, now()) - $2::interval)"
 
 MOST_PARKED = 2_000
 """Tasks that one claim sets aside until their key is free."""
+MOST_PASSED = 50_000
+"""Tasks a claim goes past in a lane, since their key is held and they are not set aside yet."""
 
 # Counted anew each time, never kept in a number that could leak. What is looked up by id compares states as
 # texts, so that no plan walks a partial index instead.
@@ -95,24 +97,23 @@ where {_WAITING} and tenant = p.tenant and queue = p.queue and priority = p.prio
 CLAIM = f"""
 with recursive {_IN_FLIGHT}, room as materialized (
     select least($9::int, {_ROOM}) as tasks
+), held as materialized (
+    select tenant, concurrency_key from in_flight where concurrency_key is not null
 ), {_LIMITS}, {_PLACES}, {_FREED}, due as materialized (
     select d.*, q.most from places as p
     left join limits as q on q.tenant = p.tenant and q.queue = p.queue
     cross join lateral (
-        {_DUE_AT} and scheduled_at <= now()
+        select front.* from (
+            {_DUE_AT} and scheduled_at <= now() order by scheduled_at, id limit {MOST_PASSED}
+        ) as front
+        where concurrency_key is null
+            or (tenant, concurrency_key) not in (select tenant, concurrency_key from held)
         order by scheduled_at, id limit greatest(0, least(q.most, (select tasks from room)))
     ) as d
-), keyed as materialized (
-    select tenant, concurrency_key, exists (
-        select from in_flight as f where f.tenant = due.tenant and f.concurrency_key = due.concurrency_key
-    ) as held
-    from due where concurrency_key is not null group by tenant, concurrency_key
 ), allowed as (
     select *, row_number() over (partition by tenant, queue order by priority, scheduled_at, id) as in_queue
     from (
         select tenant, queue, priority, id, scheduled_at, concurrency_key, most from due
-        where concurrency_key is null or (tenant, concurrency_key) not in (
-            select tenant, concurrency_key from keyed where held)
         union all
         select tenant, queue, priority, id, scheduled_at, concurrency_key, most from freed
         where most is null or most > 0
@@ -151,7 +152,7 @@ with recursive {_IN_FLIGHT}, room as materialized (
     where q.tenant = c.tenant and q.name = c.queue and q.rate_per_second is not null
 ), blocked as materialized (
     select b.id from (
-        select tenant, concurrency_key from keyed where held
+        select tenant, concurrency_key from held
         union select tenant, concurrency_key from chosen where concurrency_key is not null
     ) as k
     cross join lateral (
@@ -172,21 +173,24 @@ with recursive {_IN_FLIGHT}, room as materialized (
     returning id
 )
 select 'task' as kind, (task).id, (task).tenant, (task).queue, (task).priority, (task).scheduled_at as at,
-    (task).version, turn, null::int as room, null::int as parked, null::boolean as limits
+    (task).version, turn, null::int as room, null::int as parked, null::boolean as limits,
+    null::boolean as complete
 from claimed
 union all
 select 'claim', null, null, null, null, now(), null, null, room.tasks, (select count(*) from parked)::int,
-    exists (select from limits) or exists (select from keys) or exists (select from parked)
+    exists (select from limits) or exists (select from keys) or exists (select from blocked),
+    (select count(*) from blocked) = (select count(*) from parked)
+        and (select count(*) from blocked) < {MOST_PARKED}
 from room
 union all
 (select distinct on (tenant, queue, priority)
-    'lane', id, tenant, queue, priority, scheduled_at, null, null, null, null, null
+    'lane', id, tenant, queue, priority, scheduled_at, null, null, null, null, null, null
  from due order by tenant, queue, priority, scheduled_at, id)
 union all
-select 'lane', id, tenant, queue, priority, at, null, null, null, null, null
+select 'lane', id, tenant, queue, priority, at, null, null, null, null, null, null
 from places where (tenant, queue) in (select tenant, queue from limits where most <= 0)
 union all
-select 'in flight', id, null, null, null, null, null, null, null, null, null from in_flight
+select 'in flight', id, null, null, null, null, null, null, null, null, null, null from in_flight
 where updated_at < now() - $2::interval
 """
 

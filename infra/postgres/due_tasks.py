@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -54,7 +55,9 @@ class PostgresDueTasks:
             records = await connection.fetch(CLAIM, *floors.arguments(self._margin), fitting)
         claimed = [record for record in records if record["kind"] == "task"]
         (summary,) = (record for record in records if record["kind"] == "claim")
-        if summary["room"] > 0:  # without room, no lane was looked at
+        if not summary["complete"]:  # what is to be set aside still waits below
+            self._floors = replace(floors, limits=True)
+        elif summary["room"] > 0:  # without room, no lane was looked at
             self._floors = floors_from(summary["at"], records, limits=summary["limits"])
         await self._changed(versions(claimed))
         claimed.sort(key=lambda task: (task["turn"], task["priority"], task["at"], task["id"]))
