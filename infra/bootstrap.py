@@ -156,6 +156,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )
         pruning = await stack.enter_async_context(
             open_database(url, size=1, limit=PRUNING_LIMIT, metrics=database_metrics)
+        )
         # Connections of their own: the first claim on each has to be planned, and tasks are late by that.
         claiming = await stack.enter_async_context(
             open_database(url, size=CLAIMING_POOL, limit=settings.database_timeout, metrics=database_metrics)
