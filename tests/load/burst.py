@@ -3,9 +3,10 @@
 Method: one of each process on the real servers, on a database of its own. 10,000 tasks due at one instant are
 made ahead of it. The rate is from that instant to the end of the last task, both by the database's clock;
 `told` is the same until the outbox is empty, so that RabbitMQ has all events. CPU is of all processes, of
-PostgreSQL's backends, of RabbitMQ and of Redis, from the instant to the empty outbox, for each 1,000 tasks:
-unlike the rate it hardly depends on what else the machine does. `--handler insert` does one INSERT in a
-transaction of its own, over 16 connections. Prints one line of figures.
+PostgreSQL's backends, of RabbitMQ and of Redis, from the instant to the empty outbox, for each 1,000 tasks.
+Both depend on what else the machine does: a slower one gathers other batches, so one build's CPU was seen to
+differ by 2.5 times. Compare builds on an idle machine, in turn, several times. `--handler insert` does one
+INSERT in a transaction of its own, over 16 connections. Prints one line of figures.
 """
 
 from __future__ import annotations
