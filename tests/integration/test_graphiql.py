@@ -333,7 +333,14 @@ async def test_the_page_starts_in_a_browser_without_an_error_and_asks_no_other_h
     async with serving(graphql_app()) as here, chromium() as browser:
         await browser.open(f"http://{here}/graphql")
 
-        assert await browser.evaluate(TABS) == ["CreateTask", "Tasks", "Notifications", "TaskEvents"]
+        assert await browser.evaluate(TABS) == [
+            "CreateTask",
+            "Tasks",
+            "Notifications",
+            "TaskEvents",
+            "CreateSchedule",
+            "TaskActivity",
+        ]
         assert browser.errors == []
         assert browser.asked == {here}
 

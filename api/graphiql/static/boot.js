@@ -7,6 +7,8 @@ const TABS = [
   { query: "tasks.graphql" },
   { query: "notifications.graphql" },
   { query: "task-events.graphql" },
+  { query: "create-schedule.graphql", variables: "create-schedule.json" },
+  { query: "task-activity.graphql", variables: "task-activity.json" },
 ];
 
 async function readFile(name) {
