@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import NewType
+from typing import Any, NewType
 
 import strawberry
-from graphql import GraphQLError
+from graphql import GraphQLError, GraphQLScalarLiteralParser, ValueNode, value_from_ast_untyped
 from strawberry.types.scalar import ScalarDefinition
 
 from schema.durations import format_duration, parse_duration
@@ -77,12 +78,25 @@ def _as_it_is(value: object) -> object:
     return value
 
 
+def _in_a_document(parse: Callable[[object], object]) -> GraphQLScalarLiteralParser:
+    """Reads what is written in the document itself; what is refused says where it stands."""
+
+    def parse_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> object:
+        try:
+            return parse(value_from_ast_untyped(node, variables))
+        except GraphQLError as error:
+            raise GraphQLError(error.message, node) from None
+
+    return parse_literal
+
+
 SCALARS: dict[object, ScalarDefinition] = {
     datetime: strawberry.scalar(
         name="DateTime",
         description="An instant, ISO 8601 with an offset; always returned in UTC.",
         serialize=format_instant,
         parse_value=parse_instant,
+        parse_literal=_in_a_document(parse_instant),
     ),
     Json: strawberry.scalar(
         name="JSON",
@@ -95,17 +109,20 @@ SCALARS: dict[object, ScalarDefinition] = {
         description="A span of time, ISO 8601, for instance PT30S.",
         serialize=format_duration,
         parse_value=_parse_duration,
+        parse_literal=_in_a_document(_parse_duration),
     ),
     TimeZone: strawberry.scalar(
         name="TimeZone",
         description="An IANA time zone name, for instance Europe/Berlin.",
         serialize=_as_it_is,
         parse_value=_parse_time_zone,
+        parse_literal=_in_a_document(_parse_time_zone),
     ),
     Cursor: strawberry.scalar(
         name="Cursor",
         description="An opaque position in a tenant's stream of notifications or events.",
         serialize=_as_it_is,
         parse_value=_parse_cursor,
+        parse_literal=_in_a_document(_parse_cursor),
     ),
 }

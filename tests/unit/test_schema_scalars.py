@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from schema.durations import format_duration, parse_duration
 from schema.scalars import format_instant, parse_instant
+from tests.support.face import Face
 
 LATEST = datetime.max.replace(tzinfo=UTC)
 
@@ -128,3 +129,14 @@ def test_an_instant_there_cannot_be_is_refused_in_our_own_words(text: str) -> No
     with pytest.raises(GraphQLError) as refused:
         parse_instant(text)
     assert refused.value.message == "There is no such DateTime: its date, time or offset is out of range."
+
+
+@pytest.mark.parametrize(
+    ("query", "column"),
+    [
+        ('{ previewRecurrence(recurrence: {every: "90m"}, timeZone: "UTC") { fireTimes } }', 41),
+        ('{ tasks(filter: {dueAfter: "tomorrow"}) { nodes { id } } }', 28),
+    ],
+)
+async def test_a_value_refused_in_a_document_says_where_it_stands(query: str, column: int) -> None:
+    assert (await Face().error(query))["locations"] == [{"line": 1, "column": column}]
