@@ -79,7 +79,9 @@ class LoadedHandlers:
     def check(self, run: Run) -> None:
         mark = self._handlers.get(run.handler)
         if mark is None:
-            raise UnknownHandler(path=("handler",))
+            raise UnknownHandler(
+                f"No handler is named {run.handler!r}: `handlers` lists those there are.", ("handler",)
+            )
         try:
             mark.payload.arguments(run.payload)
         except PayloadError as error:

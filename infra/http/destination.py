@@ -73,7 +73,9 @@ class Rules:
         if parsed.scheme not in ("https", "http"):
             raise ForbiddenUrl("Webhooks go to https URLs only", _PATH)
         if parsed.scheme == "http" and not self.allow_insecure:
-            raise ForbiddenUrl("Webhooks go to https URLs only: plain http is not allowed here", _PATH)
+            raise ForbiddenUrl(
+                "Webhooks go to https URLs only: CARILLON_HTTP_ALLOW_INSECURE admits plain http", _PATH
+            )
         if parsed.userinfo:
             raise ForbiddenUrl("A webhook's URL may not carry credentials: use a header", _PATH)
         if "#" in url:
@@ -100,15 +102,19 @@ class Rules:
         address = _literal(host)
         if address is not None:
             if not permitted(address, self.networks):
-                raise ForbiddenUrl("Webhooks may not be sent to an inner address", _PATH)
+                raise ForbiddenUrl(_inner("address"), _PATH)
             usual = usual or within(address, self.networks)
         elif host in _METADATA or (_INNER.fullmatch(host) and not self.networks):
-            raise ForbiddenUrl("Webhooks may not be sent to an inner name", _PATH)
+            raise ForbiddenUrl(_inner("name"), _PATH)
         elif self.networks:
             usual = True  # the name may lead to a network that is allowed: the guard sees where it leads
         if not usual:
             raise ForbiddenUrl("Webhooks may be sent to the ports 443 and 8443 only", _PATH)
         return host if address is None else str(address)
+
+
+def _inner(what: str) -> str:
+    return f"Webhooks may not be sent to an inner {what} unless CARILLON_HTTP_ALLOWED_NETWORKS admits it"
 
 
 def _parsed(url: str) -> httpx2.URL:
@@ -124,7 +130,7 @@ def _parsed(url: str) -> httpx2.URL:
             raise ForbiddenUrl(_DISGUISED, _PATH) from error
         raise Invalid("This is not a URL", _PATH) from error
     if not parsed.scheme:
-        raise Invalid("A webhook's URL begins with https://", _PATH)
+        raise Invalid("It must begin with https://", _PATH)
     return parsed
 
 

@@ -118,6 +118,7 @@ async def test_a_run_is_checked_before_it_is_accepted() -> None:
     with pytest.raises(UnknownHandler) as unknown:
         handlers.check(Run(handler="weep", payload={}))
     assert unknown.value.path == ("handler",)
+    assert unknown.value.message == "No handler is named 'weep': `handlers` lists those there are."
     for payload, path in (
         ({}, ("payload", "seconds")),
         ({"seconds": "1"}, ("payload", "seconds")),
