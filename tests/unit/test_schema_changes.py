@@ -303,6 +303,9 @@ MUTATIONS = {
     "createWebhookSecret": "{}",
     "rotateWebhookSecret": '{ id: "x" }',
     "deleteWebhookSecret": '"x"',
+    "pauseQueue": '"x"',
+    "resumeQueue": '"x"',
+    "updateQueue": '{ name: "x" }',
 }
 
 
@@ -314,7 +317,7 @@ def test_every_mutation_is_known_here() -> None:
 
 @pytest.mark.parametrize(("field", "input"), MUTATIONS.items())
 async def test_who_may_look_only_changes_nothing(face: Face, field: str, input: str) -> None:
-    argument = "input" if input.startswith("{") else "id"
+    argument = "input" if input.startswith("{") else "name" if field.endswith("Queue") else "id"
     query = f"mutation {{ {field}({argument}: {input}) {{ errors {{ code }} }} }}"
     error = await face.error(query, LOOKER)
     assert error["extensions"] == {"code": "FORBIDDEN"}
