@@ -1,1 +1,1 @@
-"""Handlers to try Carillon with."""
+"""What to try Carillon with: handlers, and a receiver of webhooks."""
