@@ -111,7 +111,8 @@ class CreateTaskInput:
     )
     labels: list[LabelInput] | None = strawberry.field(default=UNSET, description="Up to 16, to find it by.")
     concurrency_key: str | None = strawberry.field(
-        default=UNSET, description="What tasks with a common limit share; up to 200 characters."
+        default=UNSET,
+        description="What it shares with the tasks of which one at a time runs; up to 200 characters.",
     )
     timeout: timedelta | None = strawberry.field(
         default=UNSET, description="How long one attempt may take, up to 24 hours; absent means PT1M."

@@ -58,6 +58,9 @@ class TaskNode(Node):
     queue: str = strawberry.field(description="The queue it is worked off in.")
     priority: int = strawberry.field(description="0 is the most urgent, 9 the least.")
     key: str | None = strawberry.field(description="The caller's name for it, unique within the tenant.")
+    concurrency_key: str | None = strawberry.field(
+        description="What it shares with the tasks of which one at a time runs."
+    )
     owner: str | None = strawberry.field(
         description="The person it is for, as the caller's application names them; "
         "null when it is for the whole tenant."
@@ -160,6 +163,7 @@ class TaskNode(Node):
             queue=task.queue,
             priority=task.priority,
             key=task.key,
+            concurrency_key=task.concurrency_key,
             owner=task.owner,
             labels=[Label(name=name, value=value) for name, value in task.labels],
             attempt=task.attempt,

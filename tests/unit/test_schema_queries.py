@@ -34,6 +34,7 @@ async def test_a_task_is_shown_whole(face: Face) -> None:
         key="k",
         owner="alice",
         labels=(("order", "7"),),
+        concurrency_key="account-17",
         attempt=5,
         started_at=NOW,
         finished_at=NOW + timedelta(seconds=1.5),
@@ -44,7 +45,7 @@ async def test_a_task_is_shown_whole(face: Face) -> None:
     face.activity.latest[task.id] = Progress(fraction=0.5, message="half", at=NOW)
     data = await face.ask(
         """query ($id: ID!) { task(id: $id) {
-            __typename id title description state scheduledAt queue priority key owner
+            __typename id title description state scheduledAt queue priority key owner concurrencyKey
             attempt maxAttempts timeout
             action { kind http { url } run { handler payload } } labels { name value }
             progress { fraction message at } result error { type message attempt }
@@ -62,6 +63,7 @@ async def test_a_task_is_shown_whole(face: Face) -> None:
         "priority": 5,
         "key": "k",
         "owner": "alice",
+        "concurrencyKey": "account-17",
         "attempt": 5,
         "maxAttempts": 5,
         "timeout": "PT1M",
