@@ -6,6 +6,7 @@ clock of the database decides; and the unique index tasks_fire stands behind bot
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -39,6 +40,10 @@ AS_STORED = HeaderSeals(KeyRing())
 """What a template holds is encrypted already, and its tasks take it over: firing needs no keys."""
 MOST_CANCELLED = 1_000
 """Unfinished tasks that a round cancels for new ones: one for each schedule, unless its policy changed."""
+SECONDS = 0.2
+"""Of computing in one round: after a long outage a schedule may take a tenth of a second."""
+MOST_TASKS = 1_000
+"""A round that has so many to make takes no further schedule; each makes a hundred at most."""
 
 _UNFINISHED = "schedule_id is not null and state in ('SCHEDULED', 'QUEUED', 'RUNNING', 'RETRYING')"
 """As the index tasks_unfinished_of_schedule has it."""
@@ -126,10 +131,12 @@ class PostgresFiring:
         version = self._recurrences.zone_database_version()
         async with self._database.transaction("replan") as connection:
             records = await connection.fetch(MOVED_ZONES, limit, version)
-            planned, broken = _each(records, lambda schedule, now: replanned(schedule, self._recurrences, now))
+            planned, broken = await _each(
+                records, lambda schedule, now: replanned(schedule, self._recurrences, now), lambda _: 0
+            )
             await _store_settled(connection, planned)
             await _set_aside(connection, broken)
-        return len(records)
+        return len(planned) + len(broken)
 
     async def next_fire_in(self) -> timedelta | None:
         async with self._database.work("next_fire") as connection:
@@ -143,11 +150,12 @@ class PostgresFiring:
                 return Fired()
             now: datetime = records[0]["now"]
             unfinished = await _unfinished(connection, records)
-            decisions, broken = _each(
+            decisions, broken = await _each(
                 records,
                 lambda schedule, now: decide(
                     schedule, self._recurrences, now, unfinished=schedule.id in unfinished
                 ),
+                lambda decision: len(decision.make),
             )
             cancelled = await _cancel(connection, decisions)
             tasks = [self._task(decision.schedule, due, now) for decision in decisions for due in decision.make]
@@ -157,7 +165,7 @@ class PostgresFiring:
             await _set_aside(connection, broken)
         await self._changed(versions(cancelled))
         return Fired(
-            schedules=len(records),
+            schedules=len(decisions) + len(broken),
             tasks=made,
             skipped=sum(decision.skipped for decision in decisions),
             dropped=sum(decision.dropped for decision in decisions),
@@ -190,20 +198,28 @@ class PostgresFiring:
         )
 
 
-def _each(
-    records: Sequence[asyncpg.Record], settle: Callable[[Schedule, datetime], T]
+async def _each(
+    records: Sequence[asyncpg.Record], settle: Callable[[Schedule, datetime], T], tasks: Callable[[T], int]
 ) -> tuple[list[T], dict[UUID, str]]:
-    """What `settle` makes of each, and why of those that cannot be read: they must not stop the others."""
+    """What `settle` makes of the first of them, and why of those that cannot be read: they must not stop the
+    others. The rest is left to the next round: one that outlasts its transaction's limit would never end.
+    """
     settled: list[T] = []
     broken: dict[UUID, str] = {}
+    clock = asyncio.get_running_loop().time
+    end, made = clock() + SECONDS, 0
     for record in records:
+        if made >= MOST_TASKS or clock() > end:
+            break
         try:
             settled.append(settle(schedule_from(record), record["now"]))
+            made += tasks(settled[-1])
         except Exception as fault:  # whatever is wrong with one of them, the others fire
             broken[record["id"]] = (
                 fault.message if isinstance(fault, Refusal) else f"An internal error: {type(fault).__name__}."
             )
             log.exception("a schedule cannot be read and is paused", extra={"schedule": str(record["id"])})
+        await asyncio.sleep(0)  # whoever shares the loop goes on meanwhile
     return settled, broken
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from domain.errors import Unavailable
@@ -17,10 +20,12 @@ from domain.schedules.model import Schedule, edited
 from domain.schedules.overlap import OverlapPolicy
 from domain.schedules.planning import planned
 from domain.schedules.ports import Fired
-from domain.schedules.recurrence import Cron, Every
+from domain.schedules.recurrence import Cron, Every, Recurrence
 from domain.tasks.listing import TaskFilter, TaskOrder
 from domain.tasks.states import TaskState
-from infra.postgres.firing import PostgresFiring
+from infra.cache.ports import TaskVersion
+from infra.postgres.database import DatabaseMetrics, open_database
+from infra.postgres.firing import MOST_TASKS, PostgresFiring
 from infra.recurrence.reading import ReadRecurrences
 from tests.support.cut_firing import cut_off
 from tests.support.schedules import TEMPLATE, Garden
@@ -98,6 +103,62 @@ async def test_a_round_takes_no_more_schedules_than_it_is_told(storage: Storage,
     for _ in range(5):
         await garden.add_passed(1)
     assert [(await storage.firing.fire(2)).schedules for _ in range(4)] == [2, 2, 1, 0]
+
+
+class _Slow(ReadRecurrences):
+    """Takes a fifth of a second for each fire time, and says what else its loop did until then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns = 0
+        self.seen: list[int] = []
+
+    async def take_turns(self) -> None:
+        while True:
+            self.turns += 1
+            await asyncio.sleep(0)
+
+    @override
+    def next_after(
+        self, recurrence: Recurrence, zone: str, anchor: datetime, after: datetime
+    ) -> datetime | None:
+        time.sleep(0.2)
+        self.seen.append(self.turns)
+        return super().next_after(recurrence, zone, anchor, after)
+
+
+async def test_schedules_that_take_longer_to_compute_than_a_round_may_last_fire_in_several(
+    storage: Storage, garden: Garden
+) -> None:
+    schedules = [await garden.add_passed(1) for _ in range(12)]
+    slow = _Slow()
+    metrics = DatabaseMetrics(CollectorRegistry())
+    async with open_database(storage.url, size=2, limit=2, metrics=metrics) as database:
+        firing = PostgresFiring(database, slow, ids, _nobody)
+        others = asyncio.create_task(slow.take_turns())
+        while fired := (await firing.fire(200)).schedules:
+            assert fired < len(schedules)
+        others.cancel()
+    for schedule in schedules:
+        assert await garden.fire_times(schedule) == [schedule.next_fire_time]
+    assert len(set(slow.seen)) == len(schedules), "between two of them the loop goes on"
+
+
+async def test_a_round_makes_a_bounded_number_of_tasks_however_many_fire_times_passed(
+    storage: Storage, garden: Garden
+) -> None:
+    caught_up = {"misfire_policy": MisfirePolicy.FIRE_ALL, "overlap_policy": OverlapPolicy.ALLOW}
+    for _ in range(15):
+        await garden.add_passed(100, timedelta(minutes=1), **caught_up)
+    rounds = [await storage.firing.fire(200) for _ in range(4)]
+    assert max(one.tasks for one in rounds) <= MOST_TASKS
+    while (one := await storage.firing.fire(200)).schedules:
+        rounds.append(one)
+    assert (sum(one.tasks for one in rounds), sum(one.schedules for one in rounds)) == (1_500, 15)
+
+
+async def _nobody(_: Sequence[TaskVersion]) -> None:
+    return None
 
 
 @pytest.mark.fault(4, "the firing of a schedule cut off at every statement")
