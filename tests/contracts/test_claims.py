@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -19,7 +20,9 @@ from domain.attempts.retry import Backoff, RetryPolicy
 from domain.contracts.tasks import TaskEventKind
 from domain.tasks.model import Task
 from domain.tasks.states import CLAIMABLE, TaskState
+from infra.postgres.claiming import BEGIN, CLAIM, NEXT_DUE
 from infra.postgres.due_tasks import PostgresDueTasks
+from infra.postgres.floors import Floors
 from infra.postgres.lanes import tend_lanes
 from tests.support.claiming import at_work, claimable, done, pass_time, schedulers, set_queue
 from tests.support.storage import Storage, a_task, due_in
@@ -55,6 +58,30 @@ async def test_one_tenants_flood_does_not_keep_anothers_tasks_waiting(storage: S
     claimed = await storage.due_tasks.claim(500)
     assert claimed[:3] == quiet, "who has nothing in flight goes first"
     assert len(claimed) == 5
+
+
+async def test_what_is_in_flight_is_not_counted_again_for_each_queue_with_a_limit_nor_for_each_candidate(
+    storage: Storage,
+) -> None:
+    queues = [f"q{number}" for number in range(30)]
+    await storage.a_worker(slots=100)
+    for queue in queues:
+        await set_queue(storage, queue, concurrency=3)
+    await storage.added(*(due_in(-60, queue=queue) for queue in queues))
+    assert len(await storage.due_tasks.claim(30)) == 30
+    await storage.added(*(due_in(-1, queue=queue) for queue in queues))
+    for statement, arguments in ((CLAIM, [100]), (NEXT_DUE, [])):
+        assert await _reads_of_what_is_in_flight(storage, statement, arguments) <= 10
+
+
+async def _reads_of_what_is_in_flight(storage: Storage, statement: str, arguments: Sequence[int]) -> int:
+    async with storage.database.work("test") as connection:
+        await connection.execute(BEGIN)
+        known = Floors().arguments(timedelta(seconds=6))
+        plan = await connection.fetch(f"explain (analyze, timing off) {statement}", *known, *arguments)
+        await connection.execute("rollback")
+    scans = re.findall(r"CTE Scan on in_flight.*loops=(\d+)", "\n".join(line[0] for line in plan))
+    return sum(map(int, scans))
 
 
 async def test_tenants_with_the_same_in_flight_take_turns(storage: Storage) -> None:
