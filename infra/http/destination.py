@@ -104,7 +104,9 @@ class Rules:
             if not permitted(address, self.networks):
                 raise ForbiddenUrl(_inner("address"), _PATH)
             usual = usual or within(address, self.networks)
-        elif host in _METADATA or (_INNER.fullmatch(host) and not self.networks):
+        elif host in _METADATA:
+            raise ForbiddenUrl("Webhooks may not be sent to a metadata service", _PATH)
+        elif _INNER.fullmatch(host) and not self.networks:
             raise ForbiddenUrl(_inner("name"), _PATH)
         elif self.networks:
             usual = True  # the name may lead to a network that is allowed: the guard sees where it leads
