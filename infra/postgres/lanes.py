@@ -53,37 +53,49 @@ def reopen(source: str, row: str = "(task)") -> str:
 # everyone else does.
 BEGIN_ALONE = f"begin; set local lock_timeout = '200ms'; select pg_advisory_xact_lock({_LOCK})"
 
-# A walk over tasks_claimable that skips from lane to lane.
-RESTORE = """
-with recursive found(tenant, queue, priority) as (
+# Walks that skip from lane to lane, and from key to key. An anti-join would read every task that waits, however
+# many these are, while nobody can write one.
+_WAITING = """waiting(tenant, queue, priority) as (
     (select tenant, queue, priority from tasks
      where state in ('SCHEDULED', 'RETRYING') and not awaits_key order by 1, 2, 3 limit 1)
     union all
-    select n.* from found as f cross join lateral (
+    select n.* from waiting as w cross join lateral (
         select tenant, queue, priority from tasks
         where state in ('SCHEDULED', 'RETRYING') and not awaits_key
-            and (tenant, queue, priority) > (f.tenant, f.queue, f.priority)
+            and (tenant, queue, priority) > (w.tenant, w.queue, w.priority)
         order by 1, 2, 3 limit 1
     ) as n
-)
-insert into lanes (tenant, queue, priority) select tenant, queue, priority from found on conflict do nothing
+)"""  # tasks_claimable
+_AWAITING = """awaiting(tenant, concurrency_key, queue, priority) as (
+    (select tenant, concurrency_key, queue, priority from tasks
+     where state in ('SCHEDULED', 'RETRYING') and awaits_key order by 1, 2, 3, 4 limit 1)
+    union all
+    select n.* from awaiting as w cross join lateral (
+        select tenant, concurrency_key, queue, priority from tasks
+        where state in ('SCHEDULED', 'RETRYING') and awaits_key
+            and (tenant, concurrency_key, queue, priority)
+                > (w.tenant, w.concurrency_key, w.queue, w.priority)
+        order by 1, 2, 3, 4 limit 1
+    ) as n
+)"""  # tasks_awaiting_key
+
+RESTORE = f"""
+with recursive {_WAITING}
+insert into lanes (tenant, queue, priority) select tenant, queue, priority from waiting on conflict do nothing
 """
-REMOVE = """
-delete from lanes as l
-where not exists (
-    select from tasks as t
-    where t.state in ('SCHEDULED', 'RETRYING') and not t.awaits_key
-        and t.tenant = l.tenant and t.queue = l.queue and t.priority = l.priority
-) and not exists (
-    select from tasks as t
-    where t.state in ('SCHEDULED', 'RETRYING') and t.awaits_key
-        and t.tenant = l.tenant and t.queue = l.queue and t.priority = l.priority
-) and not exists (
-    select from tasks as t
-    where t.state in ('QUEUED', 'RUNNING')
-        and t.tenant = l.tenant and t.queue = l.queue and t.priority = l.priority
+_EMPTY = f"""
+with recursive {_WAITING}, {_AWAITING}, empty as materialized (
+    select tenant, queue, priority from lanes
+    except select tenant, queue, priority from waiting
+    except select tenant, queue, priority from awaiting
+    except select tenant, queue, priority from tasks where state in ('QUEUED', 'RUNNING')
 )
-"""  # tasks_claimable, tasks_awaiting_key, tasks_in_flight
+"""  # tasks_in_flight
+ANY_EMPTY = f"{_EMPTY} select exists (select from empty)"
+REMOVE = f"""
+{_EMPTY} delete from lanes as l using empty as e
+where l.tenant = e.tenant and l.queue = e.queue and l.priority = e.priority
+"""
 
 
 async def tend_lanes(database: Database) -> tuple[int, int]:
@@ -93,6 +105,8 @@ async def tend_lanes(database: Database) -> tuple[int, int]:
     """
     async with database.work("tend_lanes") as connection:
         restored = await connection.execute(RESTORE)
+        if not await connection.fetchval(ANY_EMPTY):  # looked at without the lock first
+            return _count(restored), 0
         try:
             await connection.execute(BEGIN_ALONE)
             removed = await connection.execute(REMOVE)

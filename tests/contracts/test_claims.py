@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -23,7 +24,7 @@ from domain.tasks.states import CLAIMABLE, TaskState
 from infra.postgres.claiming import BEGIN, CLAIM, NEXT_DUE
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.floors import Floors
-from infra.postgres.lanes import tend_lanes
+from infra.postgres.lanes import ANY_EMPTY, REMOVE, RESTORE, tend_lanes
 from tests.support.claiming import at_work, claimable, done, pass_time, schedulers, set_queue
 from tests.support.storage import Storage, a_task, due_in
 
@@ -306,6 +307,36 @@ async def test_no_lane_is_removed_from_under_a_task_that_is_being_inserted(stora
         await asyncio.gather(storage.added(new), *(tend_lanes(storage.database) for _ in range(3)))
         assert await storage.due_tasks.claim(10) == [new.id]
         await storage.tasks.delete("acme", new.id)
+
+
+async def test_what_it_costs_to_tend_lanes_does_not_depend_on_how_many_tasks_wait(storage: Storage) -> None:
+    await storage.added(*(due_in(60, queue=f"q{n % 3}") for n in range(2_000)))
+    await storage.execute("analyze tasks")
+    await storage.execute("insert into lanes (tenant, queue, priority) values ('acme', 'gone', 5)")
+    async with storage.database.transaction("test") as connection:
+        for statement in (RESTORE, ANY_EMPTY, REMOVE):
+            plan = json.loads(await connection.fetchval(f"explain (analyze, format json) {statement}"))
+            assert 0 < sum(_tasks_read(plan[0]["Plan"])) < 20
+    assert {queue.name for queue in await storage.queues.all("acme", 10)} == {"q0", "q1", "q2"}
+
+
+def _tasks_read(node: dict[str, Any]) -> Iterator[float]:
+    if node.get("Relation Name") == "tasks" or node.get("Index Name", "").startswith("tasks_"):
+        yield (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+    for below in node.get("Plans", ()):
+        yield from _tasks_read(below)
+
+
+async def test_a_lane_stays_while_a_task_in_it_waits_or_runs(storage: Storage) -> None:
+    await storage.a_worker(slots=2)
+    await storage.added(*(due_in(-5, queue=queue, concurrency_key="a") for queue in ("runs", "awaits")))
+    (running,) = await storage.due_tasks.claim(10)
+    (later,) = await storage.added(due_in(60, queue="waits"))
+    assert await tend_lanes(storage.database) == (0, 0)
+    await storage.tasks.delete("acme", later)
+    assert await tend_lanes(storage.database) == (0, 1)
+    await storage.tasks.delete("acme", running)
+    assert await tend_lanes(storage.database) == (0, 1)
 
 
 async def test_long_running_tasks_count_however_long_ago_they_changed(storage: Storage) -> None:
