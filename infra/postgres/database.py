@@ -35,6 +35,7 @@ OUTAGES = (
     asyncpg.UndefinedTableError,  # the database is not migrated, or not to this version
     asyncpg.UndefinedColumnError,
     asyncpg.UndefinedFunctionError,
+    asyncpg.InvalidCachedStatementError,  # it was migrated a moment ago: what is prepared is of before
     asyncpg.SerializationError,
 )
 

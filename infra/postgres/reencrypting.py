@@ -12,7 +12,7 @@ from infra.encryption.headers import HeaderSeals
 from infra.encryption.keys import KeyRing, Sealed, Undecryptable
 from infra.postgres.actions import action_from_json, action_to_json
 from infra.postgres.database import Database
-from infra.postgres.webhook_secrets import PURPOSE
+from infra.postgres.webhook_secrets import COLUMNS, PURPOSE
 
 BATCH = 200
 
@@ -35,7 +35,7 @@ WITH_ACTIONS = (
 )
 FIRST = UUID(int=0)
 
-SECRETS = "select * from webhook_secrets where key_id <> $1 and id > $2 order by id limit $3"
+SECRETS = f"select {COLUMNS} from webhook_secrets where key_id <> $1 and id > $2 order by id limit $3"
 REPLACE = """
 update webhook_secrets set key_id = $3, nonce = $4, ciphertext = $5 where id = $1 and nonce = $2
 """

@@ -43,6 +43,9 @@ COLUMNS = """id, tenant, title, description, state, scheduled_at, action, queue,
     error_type, error_message, error_attempt, traceparent, fingerprint, schedule_id, schedule_revision,
     fire_time"""
 
+_OF_TASK = ", ".join(f"(task).{column.strip()}" for column in COLUMNS.split(","))
+"""The same of a whole row. `(task).*` would be other columns as soon as a later layout has more of them."""
+
 # A null instant means "now", and only the database's clock says when that is.
 ADD = f"""
 with given as materialized (
@@ -100,7 +103,7 @@ with changed as (
     insert into outbox (partition, event)
     select outbox_partition((task).id), task_changed_v1(task, $19) from changed
 ), {register("changed")}
-select (task).* from changed
+select {_OF_TASK} from changed
 """
 UNLABEL = "delete from task_labels where task_id = $1"
 LABEL = """

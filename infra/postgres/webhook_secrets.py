@@ -33,13 +33,14 @@ returning id, tenant, origin, prefix, created_at, retires_at
 RETIRE = "update webhook_secrets set retires_at = now() + $3 where tenant = $1 and id = $2"
 DELETE = "delete from webhook_secrets where tenant = $1 and id = $2 returning id"
 
+COLUMNS = "id, tenant, origin, prefix, key_id, nonce, ciphertext, created_at, retires_at"
 _VALID = "tenant = $1 and (retires_at is null or retires_at > now())"
-LIST = f"select * from webhook_secrets where {_VALID} order by created_at, id"
-FIND = f"select * from webhook_secrets where {_VALID} and id = $2"
-OF_ORIGIN = f"select * from webhook_secrets where {_VALID} and origin = $2 order by created_at, id"
+LIST = f"select {COLUMNS} from webhook_secrets where {_VALID} order by created_at, id"
+FIND = f"select {COLUMNS} from webhook_secrets where {_VALID} and id = $2"
+OF_ORIGIN = f"select {COLUMNS} from webhook_secrets where {_VALID} and origin = $2 order by created_at, id"
 # By webhook_secrets_by_origin. '' sorts first, so that here an origin's own are before those of every origin.
 SIGNING = f"""
-select * from webhook_secrets where {_VALID} and origin in ($2, '')
+select {COLUMNS} from webhook_secrets where {_VALID} and origin in ($2, '')
 order by origin desc, created_at desc, id desc
 """
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -16,10 +17,11 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from domain.contracts.tasks import TaskEventKind
 from infra.postgres.migrate import migrate
 from infra.postgres.tables import TaskRow
 from tests.support.services import fresh_database
-from tests.support.storage import Storage
+from tests.support.storage import Storage, a_task, ids
 
 pytestmark = pytest.mark.postgres
 
@@ -75,6 +77,23 @@ async def test_attempts_of_the_layout_before_come_along_each_to_its_day(postgres
     assert {(record["tenant"], record["state"], record["error_message"]) for record in records} == {
         ("acme", "FAILED", "It broke.")
     }
+
+
+async def test_processes_that_run_go_on_when_a_later_layout_has_more_columns(storage: Storage) -> None:
+    async def retitled(title: str) -> str:
+        task = await storage.tasks.change(
+            "acme", id, lambda task, _: replace(task, title=title), TaskEventKind.UPDATED
+        )
+        return task.title
+
+    (id,) = await storage.added(a_task())
+    await storage.webhook_secrets.add("acme", ids.next(), None, 9)
+    await retitled("before")
+    for table in ("tasks", "webhook_secrets", "queues", "schedules"):
+        await storage.execute(f"alter table {table} add column later integer")
+    assert await retitled("after") == "after"
+    (secret,) = await storage.webhook_secrets.valid("acme")
+    await storage.webhook_secrets.rotate("acme", secret.id, ids.next(), timedelta(days=1))
 
 
 async def test_migrating_again_or_twice_at_once_changes_nothing(storage: Storage) -> None:
