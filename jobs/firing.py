@@ -45,14 +45,12 @@ def _tell(services: Services, metrics: JobMetrics, fired: Fired) -> None:
 
 
 async def replan_once(services: Services) -> int:
-    """How many schedules were planned with another zone database; now none is. Raises Unavailable."""
-    total = 0
-    while replanned := await services.firing.replan(BATCH):
-        total += replanned
-    if total:
+    """How many schedules had been planned with another zone database, up to a batch. Raises Unavailable."""
+    replanned = await services.firing.replan(BATCH)
+    if replanned:
         version = services.recurrences.zone_database_version()
-        log.info("fire times were computed anew", extra={"schedules": total, "zone_database": version})
-    return total
+        log.info("fire times were computed anew", extra={"schedules": replanned, "zone_database": version})
+    return replanned
 
 
 async def run_firing(services: Services, stop: Stop, metrics: JobMetrics) -> None:
@@ -85,14 +83,20 @@ class _Rounds:
                 await self._round()
 
     async def _round(self) -> None:
-        if self._clock() >= self._replan_at:
-            await replan_once(self._services)
-            self._replan_at = self._clock() + REPLAN_INTERVAL
-        if await fire_once(self._services, self._metrics):
+        replans = self._clock() >= self._replan_at and await self._replan()
+        if await fire_once(self._services, self._metrics) or replans:
             self._nap = SHORTEST_NAP
             return
         async with self._stop.interrupts():
             await self._watch.wait(await self._pause())
+
+    async def _replan(self) -> bool:
+        """Whether there may be more of it. Between two batches others fire: a scheduler of another release may
+        be undoing what this one does."""
+        if await replan_once(self._services) == BATCH:
+            return True
+        self._replan_at = self._clock() + REPLAN_INTERVAL
+        return False
 
     async def _pause(self) -> float:
         """Seconds until the next fire time, as far as one sleeps without looking."""

@@ -12,7 +12,7 @@ from domain.errors import Unavailable
 from domain.live.ports import Signal
 from domain.schedules.ports import Fired
 from infra.recurrence.reading import ReadRecurrences
-from jobs.firing import SHORTEST_NAP, fire_once, replan_once, run_firing
+from jobs.firing import BATCH, SHORTEST_NAP, fire_once, replan_once, run_firing
 from jobs.metrics import JobMetrics
 from jobs.stop import Stop
 from tests.support.engine_fakes import FakeFiring, sample, services_of, settings_of
@@ -119,9 +119,17 @@ async def test_it_outlives_every_fault(call: str) -> None:
 
 async def test_all_schedules_are_replanned_when_it_begins() -> None:
     firing = Firing()
-    firing.fake.moved = [200, 200, 3]
-    assert await replan_once(firing.services) == 403
-    firing.fake.moved = [5]
+    firing.fake.moved = [7]
+    assert await replan_once(firing.services) == 7
+    firing.fake.moved = [BATCH, BATCH, 3]
     async with firing.running():
         await firing.signals.watched(Signal.SCHEDULES)
     assert not firing.fake.moved
+
+
+async def test_between_two_batches_of_replanning_it_fires() -> None:
+    firing = Firing()
+    firing.fake.moved = [BATCH, BATCH, 3]
+    async with firing.running():
+        await firing.signals.watched(Signal.SCHEDULES)
+        assert firing.fake.faults.count("fire") == 4, "at first, and after each"
