@@ -92,11 +92,15 @@ async def _actions(database: Database, seals: HeaderSeals, place: Place, done: R
             select id, tenant, {place.action} as action from {place.table} where id > $1 order by id limit $2
         ) as page order by id
     """
-    # What changed meanwhile was encrypted anew, or is found the next time.
+    # What changed meanwhile was encrypted anew, or is found the next time. Locked in the order of ids, as every
+    # statement locks several tasks.
     replace = f"""
-        update {place.table} as t set {place.column} = {place.value}
-        from unnest($1::uuid[], $2::text[], $3::text[]) as n(id, old, new)
-        where t.id = n.id and t.{place.action} = n.old::jsonb
+        with n as materialized (
+            select n.id, n.new from {place.table} as t
+            join unnest($1::uuid[], $2::text[], $3::text[]) as n(id, old, new) on n.id = t.id
+            where t.{place.action} = n.old::jsonb order by t.id for update of t
+        )
+        update {place.table} as t set {place.column} = {place.value} from n where t.id = n.id
     """
     last = FIRST
     while True:
