@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-import asyncpg
-
 from infra.postgres.changes import Changed, versions
 from infra.postgres.claiming import BEGIN, BEGIN_LOCKED, CLAIM, NEXT_DUE, NEXT_DUE_UNLIMITED, ROOM, TAKE_BACK
-from infra.postgres.database import Connection, Database
+from infra.postgres.database import Database
 from infra.postgres.floors import Floors, floors_from, margin_for
 from infra.postgres.lanes import tend_lanes
 
@@ -36,7 +33,7 @@ class PostgresDueTasks:
         self._forget_at = 0.0
 
     async def room(self) -> int:
-        async with self._look("room") as connection:
+        async with self._database.begun("room", BEGIN) as connection:
             room: int = await connection.fetchval(ROOM, *self._known().arguments(self._margin)[:3])
         return room
 
@@ -51,7 +48,7 @@ class PostgresDueTasks:
         """What was claimed, and how many tasks were set aside."""
         floors = self._known()
         fitting = max(1, min(limit, MOST_CANDIDATES // max(1, len(floors.lanes))))
-        async with self._look("claim", BEGIN_LOCKED) as connection:
+        async with self._database.begun("claim", BEGIN_LOCKED) as connection:
             records = await connection.fetch(CLAIM, *floors.arguments(self._margin), fitting)
         claimed = [record for record in records if record["kind"] == "task"]
         (summary,) = (record for record in records if record["kind"] == "claim")
@@ -73,7 +70,7 @@ class PostgresDueTasks:
         arguments = floors.arguments(self._margin)
         due: timedelta | None
         if floors.limits:
-            async with self._look("next_due") as connection:
+            async with self._database.begun("next_due", BEGIN) as connection:
                 due = await connection.fetchval(NEXT_DUE, *arguments)
         else:
             async with self._database.work("next_due") as connection:
@@ -83,18 +80,6 @@ class PostgresDueTasks:
     async def tend(self) -> int:
         restored, _ = await tend_lanes(self._database)
         return restored
-
-    @asynccontextmanager
-    async def _look(self, name: str, begin: str = BEGIN) -> AsyncIterator[Connection]:
-        """A transaction. Few round trips: every one of them makes each task later."""
-        async with self._database.work(name) as connection:
-            try:
-                await connection.execute(begin)
-                yield connection
-                await connection.execute("commit")
-            except asyncpg.PostgresError:
-                await connection.execute("rollback")
-                raise
 
     def _known(self) -> Floors:
         now = time.monotonic()

@@ -105,19 +105,18 @@ async def tend_lanes(database: Database) -> tuple[int, int]:
     """
     async with database.work("tend_lanes") as connection:
         restored = await connection.execute(RESTORE)
-        if not await connection.fetchval(ANY_EMPTY):  # looked at without the lock first
-            return _count(restored), 0
-        try:
-            await connection.execute(BEGIN_ALONE)
-            removed = await connection.execute(REMOVE)
-            await connection.execute("commit")
-        except asyncpg.LockNotAvailableError:
-            await connection.execute("rollback")
-            removed = "DELETE 0"
-        except asyncpg.PostgresError:
-            await connection.execute("rollback")
-            raise
-    return _count(restored), _count(removed)
+        any_empty = await connection.fetchval(ANY_EMPTY)
+    removed = await _remove(database) if any_empty else 0
+    return _count(restored), removed
+
+
+async def _remove(database: Database) -> int:
+    """Looked for once more: under the lock nobody can write what a lane would be needed for."""
+    try:
+        async with database.begun("remove_lanes", BEGIN_ALONE) as connection:
+            return _count(await connection.execute(REMOVE))
+    except asyncpg.LockNotAvailableError:
+        return 0
 
 
 def _count(status: str) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncpg
-
 from domain.errors import TooMany
 from domain.queues.model import Queue, QueueEdit
 from infra.postgres.claiming import BEGIN_LOCKED
@@ -99,30 +97,23 @@ class PostgresQueues:
 
     async def change(self, tenant: str, name: str, edit: QueueEdit, limit: int) -> None:
         given = edit.given()
-        async with self._database.work("change_queue") as connection:
-            try:
-                # As a claim does: none that began before still goes by what was set then.
-                await connection.execute(BEGIN_LOCKED)
-                if await connection.fetchval(OTHERS, tenant, name) >= limit:
-                    await connection.execute("rollback")
-                    raise TooMany(
-                        f"Something is set for {limit:,} queues already: the most there may be.", ("name",)
-                    )
-                await connection.execute(
-                    CHANGE,
-                    tenant,
-                    name,
-                    given.get("paused"),
-                    "concurrency" in given,
-                    given.get("concurrency"),
-                    "rate_per_second" in given,
-                    given.get("rate_per_second"),
+        # As a claim does: none that began before still goes by what was set then.
+        async with self._database.begun("change_queue", BEGIN_LOCKED) as connection:
+            if await connection.fetchval(OTHERS, tenant, name) >= limit:
+                raise TooMany(
+                    f"Something is set for {limit:,} queues already: the most there may be.", ("name",)
                 )
-                await connection.execute(FORGET, tenant, name)
-                await connection.execute("commit")
-            except asyncpg.PostgresError:
-                await connection.execute("rollback")
-                raise
+            await connection.execute(
+                CHANGE,
+                tenant,
+                name,
+                given.get("paused"),
+                "concurrency" in given,
+                given.get("concurrency"),
+                "rate_per_second" in given,
+                given.get("rate_per_second"),
+            )
+            await connection.execute(FORGET, tenant, name)
 
     async def _figures(self, tenant: str, name: str | None, limit: int) -> list[Queue]:
         async with self._database.work("queues") as connection:

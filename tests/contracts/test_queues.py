@@ -9,6 +9,7 @@ import pytest
 
 from domain.errors import TooMany
 from domain.queues.model import Queue, QueueEdit
+from infra.postgres.claiming import BEGIN_LOCKED
 from tests.support.claiming import at_work, done, pass_time, schedulers, set_queue
 from tests.support.storage import Storage, a_task, due_in
 
@@ -47,6 +48,15 @@ async def test_once_a_pause_is_set_nothing_more_is_claimed_however_many_do(stora
         paused.set()
     assert len(await at_work(storage)) == claimed
     assert claimed < 200
+
+
+async def test_whatever_fails_under_the_lock_of_claims_gives_it_back(storage: Storage) -> None:
+    await storage.a_worker()
+    (due,) = await storage.added(due_in(-5))
+    with pytest.raises(ZeroDivisionError):
+        async with storage.database.begun("test", BEGIN_LOCKED):
+            raise ZeroDivisionError
+    assert await storage.due_tasks.claim(10) == [due]
 
 
 async def test_no_more_of_a_queue_are_in_flight_than_its_concurrency(storage: Storage) -> None:
