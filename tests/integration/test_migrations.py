@@ -80,13 +80,14 @@ async def test_attempts_of_the_layout_before_come_along_each_to_its_day(postgres
 
 
 async def test_processes_that_run_go_on_when_a_later_layout_has_more_columns(storage: Storage) -> None:
+    (id,) = await storage.added(a_task())
+
     async def retitled(title: str) -> str:
-        task = await storage.tasks.change(
+        changed = await storage.tasks.change(
             "acme", id, lambda task, _: replace(task, title=title), TaskEventKind.UPDATED
         )
-        return task.title
+        return changed.title
 
-    (id,) = await storage.added(a_task())
     await storage.webhook_secrets.add("acme", ids.next(), None, 9)
     await retitled("before")
     for table in ("tasks", "webhook_secrets", "queues", "schedules"):
