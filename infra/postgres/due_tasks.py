@@ -8,16 +8,18 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
+from domain.errors import Unavailable
 from infra.postgres.changes import Changed, versions
 from infra.postgres.claiming import BEGIN, BEGIN_LOCKED, CLAIM, NEXT_DUE, NEXT_DUE_UNLIMITED, ROOM, TAKE_BACK
 from infra.postgres.database import Database
-from infra.postgres.floors import Floors, floors_from, margin_for
+from infra.postgres.floors import NEVER, Floors, floors_from, margin_for
 from infra.postgres.lanes import tend_lanes
 
 FORGET_SECONDS = 30.0
 """A floor that should be wrong hides a task no longer than this."""
 MOST_CANDIDATES = 20_000
-"""Rows one claim looks at, shared out among the lanes in which something was due at the last."""
+"""Rows one claim looks at, shared out among the lanes in which something was due at the last; at first, all."""
+LANES = "select count(*) from lanes"
 MOST_PARKINGS = 100
 """Claims in a row that find only tasks whose key is held, and set them aside."""
 
@@ -47,9 +49,14 @@ class PostgresDueTasks:
     async def _claim(self, limit: int) -> tuple[list[UUID], int]:
         """What was claimed, and how many tasks were set aside."""
         floors = self._known()
-        fitting = max(1, min(limit, MOST_CANDIDATES // max(1, len(floors.lanes))))
-        async with self._database.begun("claim", BEGIN_LOCKED) as connection:
-            records = await connection.fetch(CLAIM, *floors.arguments(self._margin), fitting)
+        try:
+            async with self._database.begun("claim", BEGIN_LOCKED) as connection:
+                lanes = await connection.fetchval(LANES) if floors.seen_at is NEVER else len(floors.lanes)
+                fitting = max(1, min(limit, MOST_CANDIDATES // max(1, lanes)))
+                records = await connection.fetch(CLAIM, *floors.arguments(self._margin), fitting)
+        except Unavailable:
+            self._floors = Floors()  # much may have come into many lanes: the next claim shares out among all
+            raise
         claimed = [record for record in records if record["kind"] == "task"]
         (summary,) = (record for record in records if record["kind"] == "claim")
         if not summary["complete"]:  # what is to be set aside still waits below

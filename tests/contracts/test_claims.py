@@ -21,6 +21,7 @@ from domain.attempts.retry import Backoff, RetryPolicy
 from domain.contracts.tasks import TaskEventKind
 from domain.tasks.model import Task
 from domain.tasks.states import CLAIMABLE, TaskState
+from infra.postgres import due_tasks
 from infra.postgres.claiming import BEGIN, CLAIM, NEXT_DUE
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.floors import Floors
@@ -337,6 +338,15 @@ async def test_a_lane_stays_while_a_task_in_it_waits_or_runs(storage: Storage) -
     assert await tend_lanes(storage.database) == (0, 1)
     await storage.tasks.delete("acme", running)
     assert await tend_lanes(storage.database) == (0, 1)
+
+
+async def test_a_first_claim_looks_at_no_more_of_many_lanes_than_later_ones(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due_tasks, "MOST_CANDIDATES", 20)
+    await storage.a_worker(slots=100)
+    await storage.added(*(due_in(-5, queue=f"q{n % 10}") for n in range(50)))
+    assert [len(await storage.due_tasks.claim(100)) for _ in range(3)] == [2, 2, 2]
 
 
 async def test_long_running_tasks_count_however_long_ago_they_changed(storage: Storage) -> None:
