@@ -69,7 +69,13 @@ async def test_poison_is_given_up_and_others_are_done(
         assert ended["state"] == "FAILED"
         assert {state for _, state in attempts(ended)} == {ENDS[how]}
         assert len(attempts(ended)) <= 3
-        await experiment.check(installation)
+        await experiment.check(installation, end=None)
+        # Innocents that were at work beside it on all three workers are given up with it.
+        thrice = "select count(*) from attempts where task_id = t.id and state = 'LOST'"
+        query = (
+            f"select count(*) from tasks as t where state <> 'SUCCEEDED' and ({thrice}) < 3 and id = any($1)"
+        )
+        assert await installation.value(query, experiment.accepted) == 0
         for worker in installation.of("worker"):
             if how == "loop":
                 await installation.kill(worker)  # its thread runs on, and would until it stops

@@ -125,14 +125,14 @@ async def test_a_worker_cut_off_stops_by_itself_and_another_takes_over(
         task = {"title": "Work", "action": run("work", seconds=6)}
         ids = await create_many(client, [task] * 20)
         experiment.accept(ids)
-        await until(lambda: len(ledger.noted("started")) == len(ids), 15)
+        await until(lambda: len(ledger.noted("started")) == len(ids), 30)
         await installation.start("worker")
         proxy.hang()
         experiment.broken()
         began = time.monotonic()
         await until(lambda: "the lease is lost" in cut_off.process.said(), 10)
         assert time.monotonic() - began < 6, "before its work would have ended"
-        await until(lambda: len(ledger.noted("started", *map(row_id, ids))) == 2 * len(ids), 15)
+        await until(lambda: len(ledger.noted("started", *map(row_id, ids))) == 2 * len(ids), 30)
         experiment.recovered()
         await asyncio.sleep(max(0, 10 - (time.monotonic() - began)))
         await proxy.accept()

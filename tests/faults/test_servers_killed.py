@@ -6,10 +6,12 @@ import asyncio
 import os
 import signal
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
+import asyncpg
 import httpx2
 import pytest
 import redis.asyncio
@@ -22,11 +24,13 @@ from tests.support.graphql_client import GraphQLErrors, HttpClient, http_client
 from tests.support.installation import KINDS, SHORT_LEASES, open_behind_proxies, open_installation
 from tests.support.processes import free_port
 from tests.support.services import database_name, fresh_database
+from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbit]
 
 LOAD_SECONDS = 4.0
+ANSWER_SECONDS = 2.5
 
 
 class OwnPostgres:
@@ -158,3 +162,43 @@ async def empty_again_and_again(url: str) -> None:
         for _ in range(10):
             await own.flushall()
             await asyncio.sleep(LOAD_SECONDS / 20)
+
+
+@pytest.mark.long
+@pytest.mark.fault(10, "every connection of PostgreSQL of its own taken for 3 s; leases of 3 s")
+async def test_without_a_connection_to_be_had_clients_are_told_and_later_all_goes_on(
+    tmp_path: Path, experiment: Experiment
+) -> None:
+    async with (
+        own_postgres() as (_, url),
+        fresh_database(url, fill=migrate) as template,
+        open_behind_proxies(url, database_name(template), tmp_path, *KINDS, **SHORT_LEASES) as opened,
+        http_client(opened[0].api) as client,
+    ):
+        installation, proxies = opened
+        async with load(client, experiment):
+            await until(lambda: len(experiment.accepted) > 20, 20)
+            async with every_connection_taken(url, proxies.postgres):
+                experiment.broken()
+                began = time.monotonic()
+                answer = await client.post("{ tasks(first: 1) { nodes { id } } }")
+                assert time.monotonic() - began < ANSWER_SECONDS
+                assert answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE
+                await asyncio.sleep(3)
+            before = len(experiment.accepted)
+            await until(lambda: len(experiment.accepted) > before + 20, 30)
+            experiment.recovered()
+        await experiment.check(installation)
+
+
+@asynccontextmanager
+async def every_connection_taken(url: str, proxy: TcpProxy) -> AsyncIterator[None]:
+    """Those too that others had, and come back for."""
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            with suppress(asyncpg.TooManyConnectionsError):
+                while True:
+                    taken = await asyncpg.connect(url)
+                    stack.push_async_callback(taken.close)
+            proxy.cut()
+        yield

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.asking import CANCEL, create, create_many, due, instant, run, until_told
 from tests.support.experiments import Experiment
-from tests.support.graphql_client import http_client
+from tests.support.graphql_client import GraphQLErrors, HttpClient, http_client
 from tests.support.installation import KINDS, SHORT_LEASES, open_installation
 from tests.support.waiting import until
 
@@ -69,8 +69,7 @@ async def test_each_of_a_storm_of_cancellations_ends_one_way(
 
         async def cancel(some: list[str]) -> None:
             for id in some:
-                answer = (await client.execute(CANCEL, id=id))["cancelTask"]
-                assert answer["errors"] == []
+                await until(lambda: cancelled(client, id), 30)  # noqa: B023  awaited here
 
         await asyncio.gather(*(cancel(ids[at::10]) for at in range(10)))
         await experiment.check(installation, end=None)
@@ -107,3 +106,14 @@ async def test_what_is_due_is_decided_by_one_clock_alone(
             late = "select max(started_at - due_at) from attempts"
             assert await installation.value(late) < timedelta(seconds=5)
             assert await installation.value("select count(*) from tasks where state = 'SCHEDULED'") == 1, hour
+
+
+async def cancelled(client: HttpClient, id: str) -> bool:
+    """False when it has to be asked again: on a busy machine PostgreSQL may take too long."""
+    try:
+        answer = (await client.execute(CANCEL, id=id))["cancelTask"]
+    except GraphQLErrors as errors:
+        assert errors.codes == ["UNAVAILABLE"]
+        return False
+    assert answer["errors"] == []
+    return True

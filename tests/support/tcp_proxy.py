@@ -19,6 +19,7 @@ class TcpProxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._delay = (0.0, 0.0)
         self._unanswered = b""
         self._skip = 0
@@ -57,6 +58,14 @@ class TcpProxy:
         for writer in tuple(self._writers):
             writer.transport.abort()
 
+    async def end(self) -> None:
+        """For good: what still waits for the server to come back waits no longer."""
+        await self.refuse()
+        serving = tuple(self._serving)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
     def slow_down(self, seconds: float, jitter: float = 0) -> None:
         """Whatever is sent, either way, takes that long and up to `jitter` more."""
         self._delay = (seconds, jitter)
@@ -74,6 +83,10 @@ class TcpProxy:
 
     async def _serve(self, near_reader: asyncio.StreamReader, near_writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         await self._flowing.wait()
         try:
             far_reader, far_writer = await self._connect()
@@ -138,5 +151,4 @@ async def open_proxy(url: str) -> AsyncIterator[TcpProxy]:
     try:
         yield proxy
     finally:
-        proxy.hang()
-        await proxy.refuse()
+        await proxy.end()
