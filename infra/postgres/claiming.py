@@ -14,7 +14,7 @@ _FLOOR = "(least($1::timestamptz, now()) - $2::interval)"
 
 MOST_PARKED = 2_000
 """Tasks that one claim sets aside until their key is free."""
-MOST_PASSED = 50_000
+MOST_PASSED = 100_000
 """Tasks a claim goes past in a lane, since their key is held and they are not set aside yet."""
 
 # Counted anew each time, never kept in a number that could leak. What is looked up by id compares states as
