@@ -22,12 +22,13 @@ from domain.contracts.tasks import TaskEventKind
 from domain.tasks.model import Task
 from domain.tasks.states import CLAIMABLE, TaskState
 from infra.postgres import due_tasks
-from infra.postgres.claiming import BEGIN, CLAIM, NEXT_DUE
+from infra.postgres.claiming import BEGIN, BEGIN_LOCKED, CLAIM, NEXT_DUE
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.floors import Floors
 from infra.postgres.lanes import ANY_EMPTY, REMOVE, RESTORE, tend_lanes
 from tests.support.claiming import at_work, claimable, done, pass_time, schedulers, set_queue
 from tests.support.storage import Storage, a_task, due_in
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.postgres
 
@@ -100,6 +101,29 @@ async def test_a_claim_of_one_takes_one_whatever_the_statistics_say(storage: Sto
     await storage.execute("update pg_class set reltuples = 1, relpages = 1 where relname in ('tasks', 'lanes')")
     for _ in range(12):
         assert len(await storage.due_tasks.claim(1)) == 1
+
+
+async def test_a_claim_waits_for_the_one_before_it_and_counts_what_that_took(storage: Storage) -> None:
+    await storage.a_worker(slots=1)
+    (one,) = await storage.added(due_in(-5))
+    async with storage.database.work("test") as connection, asyncio.TaskGroup() as group:
+        await connection.execute(BEGIN_LOCKED)
+        await connection.execute(
+            "update tasks set state = 'QUEUED', queued_at = now(), updated_at = now() where id = $1", one
+        )
+        await storage.added(due_in(-5, priority=0))
+        second = group.create_task(storage.due_tasks.claim(10))
+
+        async def settled() -> bool:
+            waits: bool = await connection.fetchval(
+                "select exists (select from pg_locks join pg_database as d on d.oid = database "
+                "where d.datname = current_database() and locktype = 'advisory' and not granted)"
+            )
+            return second.done() or waits
+
+        await until(settled)
+        await connection.execute("commit")
+    assert second.result() == []
 
 
 async def test_what_another_transaction_holds_is_left_and_what_it_changes_is_looked_at_again(
