@@ -112,7 +112,7 @@ with recursive {_IN_FLIGHT}, room as materialized (
         ) as front
         where concurrency_key is null
             or (tenant, concurrency_key) not in (select tenant, concurrency_key from held)
-        order by scheduled_at, id limit greatest(0, least(q.most, (select tasks from room)))
+        order by scheduled_at, id limit greatest(0, least(q.most, $10::int, (select tasks from room)))
     ) as d
 ), allowed as (
     select *, row_number() over (partition by tenant, queue order by priority, scheduled_at, id) as in_queue
@@ -129,10 +129,13 @@ with recursive {_IN_FLIGHT}, room as materialized (
     from allowed where most is null or in_queue <= most
 ), chosen as materialized (
     select tenant, queue, priority, id, scheduled_at, concurrency_key,
-        row_number() over (partition by tenant order by priority, scheduled_at, id)
-        + coalesce(b.tasks, 0) as turn
-    from apart left join (select tenant, sum(tasks)::int as tasks from busy group by tenant) as b using (tenant)
-    where in_key = 1
+        place + coalesce(b.tasks, 0) as turn
+    from (
+        select *, row_number() over (partition by tenant order by priority, scheduled_at, id) as place
+        from apart where in_key = 1
+    ) as ranked
+    left join (select tenant, sum(tasks)::int as tasks from busy group by tenant) as b using (tenant)
+    where place <= $10  -- of what comes later in a tenant's order, not all was looked at
     order by turn, priority, scheduled_at, id limit (select tasks from room)
 ), locked as materialized (
     select t.id, c.turn from tasks as t join chosen as c on c.id = t.id

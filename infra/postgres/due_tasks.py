@@ -52,8 +52,8 @@ class PostgresDueTasks:
         try:
             async with self._database.begun("claim", BEGIN_LOCKED) as connection:
                 lanes = await connection.fetchval(LANES) if floors.seen_at is NEVER else len(floors.lanes)
-                fitting = max(1, min(limit, MOST_CANDIDATES // max(1, lanes)))
-                records = await connection.fetch(CLAIM, *floors.arguments(self._margin), fitting)
+                of_each = max(1, min(limit, MOST_CANDIDATES // max(1, lanes)))
+                records = await connection.fetch(CLAIM, *floors.arguments(self._margin), limit, of_each)
         except Unavailable:
             self._floors = Floors()  # much may have come into many lanes: the next claim shares out among all
             raise

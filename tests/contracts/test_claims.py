@@ -371,6 +371,8 @@ async def test_a_first_claim_looks_at_no_more_of_many_lanes_than_later_ones(
     await storage.a_worker(slots=100)
     await storage.added(*(due_in(-5, queue=f"q{n % 10}") for n in range(50)))
     assert [len(await storage.due_tasks.claim(100)) for _ in range(3)] == [2, 2, 2]
+    await storage.added(*(due_in(-5, tenant=f"t{n % 10}") for n in range(50)))
+    assert len(await storage.due_tasks.claim(100)) == 2 + 20, "two of each tenant"
 
 
 async def test_long_running_tasks_count_however_long_ago_they_changed(storage: Storage) -> None:
