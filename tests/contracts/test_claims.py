@@ -73,7 +73,7 @@ async def test_what_is_in_flight_is_not_counted_again_for_each_queue_with_a_limi
     await storage.added(*(due_in(-60, queue=queue) for queue in queues))
     assert len(await storage.due_tasks.claim(30)) == 30
     await storage.added(*(due_in(-1, queue=queue) for queue in queues))
-    for statement, arguments in ((CLAIM, [100]), (NEXT_DUE, [])):
+    for statement, arguments in ((CLAIM, [100, 100]), (NEXT_DUE, [])):
         assert await _reads_of_what_is_in_flight(storage, statement, arguments) <= 10
 
 
