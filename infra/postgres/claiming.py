@@ -1,6 +1,6 @@
 """The statements that choose due tasks: by lanes, within the limits of queues and keys, fair between tenants.
 
-Parameters 1 to 3, or 1 to 8, are those of `infra.postgres.floors.Floors`.
+Parameters 1 to 3, 1 to 8 or 1 to 11 are those of `infra.postgres.floors.Floors`.
 """
 
 from __future__ import annotations
@@ -67,15 +67,21 @@ _PLACES = f"""places as materialized (
         on f.tenant = l.tenant and f.queue = l.queue and f.priority = l.priority
 )"""
 
+MOST_KEYS = 500
+"""Keys with tasks set aside that one statement walks over; the next claim goes on behind them."""
+
 # Of each key that nobody holds and queue, the first that was set aside: a walk that skips from key to key.
-_FREED = f"""keys(tenant, concurrency_key, queue) as (
-    (select tenant, concurrency_key, queue from tasks where {_AWAITING} order by 1, 2, 3 limit 1)
+_FREED = f"""keys(tenant, concurrency_key, queue, place) as (
+    (select tenant, concurrency_key, queue, 1 from tasks
+     where {_AWAITING} and (tenant, concurrency_key, queue) > ($9::text, $10::text, $11::text)
+     order by 1, 2, 3 limit 1)
     union all
-    select n.* from keys as k cross join lateral (
+    select n.*, k.place + 1 from keys as k cross join lateral (
         select tenant, concurrency_key, queue from tasks
         where {_AWAITING} and (tenant, concurrency_key, queue) > (k.tenant, k.concurrency_key, k.queue)
         order by 1, 2, 3 limit 1
     ) as n
+    where k.place < {MOST_KEYS}
 ), freed as materialized (
     select k.tenant, k.queue, k.concurrency_key, first.priority, first.scheduled_at, first.id, q.most
     from keys as k
@@ -100,7 +106,7 @@ where {_WAITING} and tenant = p.tenant and queue = p.queue and priority = p.prio
 # locked last, and looked at again: it may have been changed since our snapshot.
 CLAIM = f"""
 with recursive {_IN_FLIGHT}, room as materialized (
-    select least($9::int, {_ROOM}) as tasks
+    select least($12::int, {_ROOM}) as tasks
 ), held as materialized (
     select tenant, concurrency_key from in_flight where concurrency_key is not null
 ), {_BUSY}, {_LIMITS}, {_PLACES}, {_FREED}, due as materialized (
@@ -112,7 +118,7 @@ with recursive {_IN_FLIGHT}, room as materialized (
         ) as front
         where concurrency_key is null
             or (tenant, concurrency_key) not in (select tenant, concurrency_key from held)
-        order by scheduled_at, id limit greatest(0, least(q.most, $10::int, (select tasks from room)))
+        order by scheduled_at, id limit greatest(0, least(q.most, $13::int, (select tasks from room)))
     ) as d
 ), allowed as (
     select *, row_number() over (partition by tenant, queue order by priority, scheduled_at, id) as in_queue
@@ -135,7 +141,7 @@ with recursive {_IN_FLIGHT}, room as materialized (
         from apart where in_key = 1
     ) as ranked
     left join (select tenant, sum(tasks)::int as tasks from busy group by tenant) as b using (tenant)
-    where place <= $10  -- of what comes later in a tenant's order, not all was looked at
+    where place <= $13  -- of what comes later in a tenant's order, not all was looked at
     order by turn, priority, scheduled_at, id limit (select tasks from room)
 ), locked as materialized (
     select t.id, c.turn from tasks as t join chosen as c on c.id = t.id
@@ -182,24 +188,27 @@ with recursive {_IN_FLIGHT}, room as materialized (
 )
 select 'task' as kind, (task).id, (task).tenant, (task).queue, (task).priority, (task).scheduled_at as at,
     (task).version, turn, null::int as room, null::int as parked, null::boolean as limits,
-    null::boolean as complete
+    null::boolean as complete, null::text as key
 from claimed
 union all
 select 'claim', null, null, null, null, now(), null, null, room.tasks, (select count(*) from parked)::int,
-    exists (select from limits) or exists (select from keys) or exists (select from blocked),
+    exists (select from limits) or $9::text <> '' or exists (select from keys) or exists (select from blocked),
     (select count(*) from blocked) = (select count(*) from parked)
-        and (select count(*) from blocked) < {MOST_PARKED}
+        and (select count(*) from blocked) < {MOST_PARKED}, null
 from room
 union all
 (select distinct on (tenant, queue, priority)
-    'lane', id, tenant, queue, priority, scheduled_at, null, null, null, null, null, null
+    'lane', id, tenant, queue, priority, scheduled_at, null, null, null, null, null, null, null
  from due order by tenant, queue, priority, scheduled_at, id)
 union all
-select 'lane', id, tenant, queue, priority, at, null, null, null, null, null, null
+select 'lane', id, tenant, queue, priority, at, null, null, null, null, null, null, null
 from places where (tenant, queue) in (select tenant, queue from limits where most <= 0)
 union all
-select 'in flight', id, null, null, null, null, null, null, null, null, null, null from in_flight
+select 'in flight', id, null, null, null, null, null, null, null, null, null, null, null from in_flight
 where updated_at < now() - $2::interval
+union all
+select 'key', null, tenant, queue, null, null, null, null, null, null, null, null, concurrency_key
+from keys where place = {MOST_KEYS}
 """
 
 # To plan one of these statements takes longer than to run it. A bitmap scan does not mark what it finds dead:
@@ -236,7 +245,8 @@ select least(
      where (q.full or q.paused) is not true),
     (select min(greatest(f.scheduled_at, q.not_before)) from freed as f
      left join limits as q on q.tenant = f.tenant and q.queue = f.queue
-     where (q.full or q.paused) is not true)
+     where (q.full or q.paused) is not true),
+    (select now() from keys where place = {MOST_KEYS})  -- there are more of them to walk over
 ) - clock_timestamp()
 """
 

@@ -12,7 +12,7 @@ from domain.errors import Unavailable
 from infra.postgres.changes import Changed, versions
 from infra.postgres.claiming import BEGIN, BEGIN_LOCKED, CLAIM, NEXT_DUE, NEXT_DUE_UNLIMITED, ROOM, TAKE_BACK
 from infra.postgres.database import Database
-from infra.postgres.floors import NEVER, Floors, floors_from, margin_for
+from infra.postgres.floors import NEVER, Floors, floors_from, margin_for, walked_keys
 from infra.postgres.lanes import tend_lanes
 
 FORGET_SECONDS = 30.0
@@ -63,6 +63,7 @@ class PostgresDueTasks:
             self._floors = replace(floors, limits=True)
         elif summary["room"] > 0:  # without room, no lane was looked at
             self._floors = floors_from(summary["at"], records, limits=summary["limits"])
+        self._floors = replace(self._floors, keys_after=walked_keys(records))
         await self._changed(versions(claimed))
         claimed.sort(key=lambda task: (task["turn"], task["priority"], task["at"], task["id"]))
         return [record["id"] for record in claimed], summary["parked"]
@@ -81,7 +82,7 @@ class PostgresDueTasks:
                 due = await connection.fetchval(NEXT_DUE, *arguments)
         else:
             async with self._database.work("next_due") as connection:
-                due = await connection.fetchval(NEXT_DUE_UNLIMITED, *arguments)
+                due = await connection.fetchval(NEXT_DUE_UNLIMITED, *arguments[:8])
         return due
 
     async def tend(self) -> int:

@@ -34,9 +34,11 @@ class Floors:
     """and these tasks, QUEUED or RUNNING, that last changed before it."""
     limits: bool = True
     """Whether a queue has settings, or a task waits for its key."""
+    keys_after: tuple[str, str, str] = ("", "", "")
+    """The key, as (tenant, key, queue), behind which the next walk over those with tasks set aside begins."""
 
     def arguments(self, margin: timedelta) -> list[Any]:
-        """For the statements' $1 to $8."""
+        """For the statements' $1 to $11."""
         lanes = [lane for lane, _, _ in self.lanes]
         return [
             self.seen_at,
@@ -47,7 +49,16 @@ class Floors:
             [priority for _, _, priority in lanes],
             [at for _, at, _ in self.lanes],
             [id for _, _, id in self.lanes],
+            *self.keys_after,
         ]
+
+
+def walked_keys(records: Iterable[asyncpg.Record]) -> tuple[str, str, str]:
+    """How far a claim came with the keys; it was through when it says nothing, and the next begins anew."""
+    return next(
+        ((each["tenant"], each["key"], each["queue"]) for each in records if each["kind"] == "key"),
+        ("", "", ""),
+    )
 
 
 def floors_from(seen_at: datetime, records: Iterable[asyncpg.Record], *, limits: bool) -> Floors:

@@ -22,11 +22,11 @@ from domain.contracts.tasks import TaskEventKind
 from domain.tasks.model import Task
 from domain.tasks.states import CLAIMABLE, TaskState
 from infra.postgres import due_tasks
-from infra.postgres.claiming import BEGIN, BEGIN_LOCKED, CLAIM, NEXT_DUE
+from infra.postgres.claiming import BEGIN, BEGIN_LOCKED, CLAIM, MOST_KEYS, NEXT_DUE
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.floors import Floors
 from infra.postgres.lanes import ANY_EMPTY, REMOVE, RESTORE, tend_lanes
-from tests.support.claiming import at_work, claimable, done, pass_time, schedulers, set_queue
+from tests.support.claiming import at_work, claimable, done, pass_time, rows, schedulers, set_queue
 from tests.support.storage import Storage, a_task, due_in
 from tests.support.waiting import until
 
@@ -149,6 +149,32 @@ async def test_tasks_of_one_key_are_handed_over_one_at_a_time_in_their_order(sto
         assert await storage.due_tasks.claim(10) == [expected.id]
         assert await storage.due_tasks.claim(10) == []
         await done(storage, worker, [expected.id])
+    assert await storage.due_tasks.next_due_in() is None
+
+
+async def test_a_walk_over_the_keys_of_what_is_set_aside_is_bounded_and_comes_to_all_of_them(
+    storage: Storage,
+) -> None:
+    keys = MOST_KEYS + 100
+    worker = await storage.a_worker(slots=keys)
+    for seconds in (-60, -30):
+        await storage.added(*(due_in(seconds, concurrency_key=f"k{n:04}") for n in range(keys)))
+    first = await storage.due_tasks.claim(keys)
+    assert sum(row["awaits_key"] for row in await rows(storage)) == keys
+    # Those at the front stay held: what is free lies behind what one claim walks over.
+    held, free = first[:MOST_KEYS], first[MOST_KEYS:]
+    await done(storage, worker, free)
+    waits = await storage.due_tasks.next_due_in()
+    assert waits is not None
+    assert waits <= timedelta(0)
+    assert await storage.due_tasks.claim(keys) == []
+    claimed = await storage.due_tasks.claim(keys)
+    assert len(claimed) == len(free)
+    await done(storage, worker, [*held, *claimed])
+    rest = [id for _ in range(4) for id in await storage.due_tasks.claim(keys)]
+    assert len(rest) == len(held)
+    await done(storage, worker, rest)
+    assert await storage.due_tasks.claim(keys) == []
     assert await storage.due_tasks.next_due_in() is None
 
 
@@ -277,7 +303,9 @@ async def test_what_comes_in_below_what_was_looked_at_is_found(storage: Storage)
     await storage.due_tasks.take_back([first])
     (started,) = await storage.attempts.start(worker, [late])
     await storage.attempts.hand_back(worker, [(late, started.fence)])
-    assert await storage.due_tasks.next_due_in() <= timedelta(0)  # type: ignore[operator]  # there is one
+    waits = await storage.due_tasks.next_due_in()
+    assert waits is not None
+    assert waits <= timedelta(0)
     assert await storage.due_tasks.claim(10) == [first, late]
 
 

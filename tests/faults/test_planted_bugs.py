@@ -74,7 +74,7 @@ FOUND_BY_THE_MACHINE = [
         "state <> 'QUEUED' and not awaits_key and tenant = p.tenant",
         also=("t.state::text in ('SCHEDULED', 'RETRYING') and t.scheduled_at", "t.scheduled_at"),
     ),
-    Bug("the room is not counted", due_tasks, "CLAIM", "select least($9::int,", "select greatest($9::int,"),
+    Bug("the room is not counted", due_tasks, "CLAIM", "select least($12::int,", "select greatest($12::int,"),
     Bug("what runs is taken back", due_tasks, "TAKE_BACK", "= any($1) and state = 'QUEUED'", "= any($1)"),
     Bug(
         "a hand-over nobody made is started",
