@@ -268,8 +268,10 @@ async def test_nothing_of_before_fires_once_a_change_is_committed(
     fired = 0
     for number in range(150):
         schedule = await garden.add_passed(1)
+        head_start = number % 10 / 1_000  # by turns of either
 
-        async def change(schedule: Schedule = schedule) -> int:
+        async def change(schedule: Schedule = schedule, wait: float = head_start * (number % 2)) -> int:
+            await asyncio.sleep(wait)
             if what == "pause":
                 await storage.schedules.change("acme", schedule.id, pausing)
             elif what == "edit":
@@ -278,7 +280,7 @@ async def test_nothing_of_before_fires_once_a_change_is_committed(
                 await storage.schedules.delete("acme", schedule.id)
             return len(await garden.tasks(schedule))
 
-        async def fire(wait: float = number % 10 / 4_000) -> None:
+        async def fire(wait: float = head_start * (1 - number % 2)) -> None:
             await asyncio.sleep(wait)
             await storage.firing.fire(10)
 
