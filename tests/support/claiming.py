@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from domain.actions.model import Succeeded
 from domain.attempts.model import settle
+from domain.contracts.tasks import TaskEventKind
 from domain.queues.model import QueueEdit
 from infra.cache.ports import TaskVersion
 from infra.postgres.due_tasks import PostgresDueTasks
@@ -39,6 +41,12 @@ async def done(storage: Storage, worker: UUID, ids: Sequence[UUID]) -> None:
     assert len(started) == len(ids)
     if started:
         await storage.attempts.finish(worker, [settle(one, Succeeded(), 0) for one in started])
+
+
+async def edit(storage: Storage, id: UUID, **changes: Any) -> None:
+    await storage.tasks.change(
+        "acme", id, lambda task, _: replace(task.editable(), **changes), TaskEventKind.UPDATED
+    )
 
 
 async def rows(storage: Storage) -> list[asyncpg.Record]:
