@@ -38,11 +38,11 @@ async def run_janitor(services: Services, table: Table, stop: Stop, metrics: Job
     """One loop for each table: none waits for, or fails with, another. Several janitors do no harm."""
     outage = Outage(f"janitor of {table.value}", stop, metrics)
     while not stop.asked:
-        async with outage.survived():
+        # A part may take half a minute: whoever stops does not wait for it, and it is undone.
+        async with outage.survived(), stop.interrupts():
             removed = await prune_once(services, table, metrics)
             outage.over()
-            async with stop.interrupts():
-                await asyncio.sleep(PAUSE if removed >= BATCH else services.settings.prune_interval)
+            await asyncio.sleep(PAUSE if removed >= BATCH else services.settings.prune_interval)
 
 
 async def _prune_tasks(services: Services, metrics: JobMetrics) -> int:

@@ -125,6 +125,10 @@ class Database:
             log.info("PostgreSQL answers again")
 
 
+CLOSE_LIMIT = 2.0
+"""Seconds in which the connections of a pool say goodbye, however long a statement may last."""
+
+
 @asynccontextmanager
 async def open_database(
     url: str, *, size: int, limit: float, metrics: DatabaseMetrics
@@ -142,7 +146,7 @@ async def open_database(
         yield Database(pool, limit, metrics)
     finally:
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(min(limit, CLOSE_LIMIT)):
                 await pool.close()
         except (TimeoutError, *OUTAGES):
             pool.terminate()

@@ -12,6 +12,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
+from infra.encryption.keys import new_key
 from tests.support.asking import CREATE, due, row_id, run, until_told
 from tests.support.graphql_client import HttpClient, Json, http_client
 from tests.support.installation import KINDS, PASSWORD, open_installation
@@ -29,6 +30,7 @@ SETTINGS = {
     "CARILLON_HTTP_ALLOW_INSECURE": "true",
     "CARILLON_HTTP_ALLOWED_NETWORKS": str(ip_network("127.0.0.1/32")),
     "CARILLON_WEBHOOK_SECRET": SECRET,
+    "CARILLON_ENCRYPTION_KEYS": new_key("first"),
 }
 
 
