@@ -10,7 +10,8 @@ pytestmark = pytest.mark.postgres
 
 
 @pytest.mark.fault(5, "10,000 schedules of one second, three schedulers, connections cut every so many seconds")
-@pytest.mark.parametrize("cut_every", [None, pytest.param(0.03, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("cut_every", [None, 0.03])
 async def test_ten_thousand_schedules_of_one_second_fire_once_each(
     database_url: str, cut_every: float | None
 ) -> None:

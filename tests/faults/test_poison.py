@@ -41,10 +41,9 @@ async def workers_are_replaced(installation: Installation) -> AsyncIterator[None
         replacing.cancel()
 
 
+@pytest.mark.long
 @pytest.mark.fault(24, "a handler that ruins its worker; leases of 3 s, timeout of 1 s")
-@pytest.mark.parametrize(
-    "how", ["exit", *(pytest.param(how, marks=pytest.mark.long) for how in list(ENDS)[1:])]
-)
+@pytest.mark.parametrize("how", list(ENDS))
 async def test_poison_is_given_up_and_others_are_done(
     postgres_server: str, migrated: str, tmp_path: Path, experiment: Experiment, how: str
 ) -> None:

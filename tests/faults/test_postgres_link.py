@@ -114,6 +114,7 @@ async def test_a_slow_way_to_postgresql_costs_time_and_no_lease(
         assert "the lease is lost" not in installation.said()
 
 
+@pytest.mark.long
 @pytest.mark.fault(16, "one worker cut off from PostgreSQL for 10 s, half open; leases of 3 s")
 async def test_a_worker_cut_off_stops_by_itself_and_another_takes_over(
     postgres_server: str, migrated: str, tmp_path: Path, experiment: Experiment

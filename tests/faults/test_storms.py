@@ -80,6 +80,7 @@ async def test_each_of_a_storm_of_cancellations_ends_one_way(
         assert await installation.value(late) == 0, "the last attempt and its task say the same"
 
 
+@pytest.mark.long
 @pytest.mark.fault(19, "clocks of processes an hour ahead and behind, that of PostgreSQL right")
 async def test_what_is_due_is_decided_by_one_clock_alone(
     postgres_server: str, migrated: str, tmp_path: Path, experiment: Experiment

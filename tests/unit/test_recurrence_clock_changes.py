@@ -81,7 +81,7 @@ def rules(change: Change) -> Iterator[Case]:
 
 
 @pytest.mark.fault(21, "every change of every zone, against one who watches the clock")
-@pytest.mark.parametrize("cases", [fixed, elapsed, rules])
+@pytest.mark.parametrize("cases", [fixed, pytest.param(elapsed, marks=pytest.mark.long), rules])
 def test_every_change_of_every_zone_is_met_as_by_one_who_watches_the_clock(
     changes: list[Change], recurrences: ReadRecurrences, cases: Callable[[Change], Iterator[Case]]
 ) -> None:
