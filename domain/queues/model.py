@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
-from domain.work.drafts import KEEP, Keep
+from domain.work.drafts import KEEP, Edit, Keep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +27,9 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QueueEdit:
+class QueueEdit(Edit):
     """None removes a limit."""
 
     paused: bool | Keep = KEEP
     concurrency: int | Keep | None = KEEP
     rate_per_second: float | Keep | None = KEEP
-
-    def given(self) -> dict[str, Any]:
-        """The fields this edit sets, by name."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value is not KEEP}

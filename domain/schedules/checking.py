@@ -15,7 +15,7 @@ from domain.schedules.ports import Recurrences
 from domain.schedules.recurrence import YEARS, anchor_of
 from domain.tenancy.model import Caller
 from domain.work.checking import WorkChecker
-from domain.work.validation import MAX_TITLE, Faults, line_fault
+from domain.work.validation import MAX_TITLE, Faults, line_fault, offset_fault
 
 LONGEST_JITTER: Final = timedelta(days=1)
 LONGEST_WINDOW: Final = timedelta(days=365)
@@ -32,8 +32,8 @@ def _window_fault(window: timedelta) -> str | None:
 
 
 def _instant_fault(instant: datetime) -> str | None:
-    if instant.utcoffset() is None:
-        return "It must carry an offset from UTC, as in 2030-01-31T08:00:00Z."
+    if fault := offset_fault(instant):
+        return fault
     if instant.year not in YEARS:
         return f"Its year must be from {YEARS.start} to {YEARS.stop - 1}."
     return None

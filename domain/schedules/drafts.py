@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from domain.schedules.misfire import MisfirePolicy
 from domain.schedules.model import TaskTemplate
 from domain.schedules.overlap import OverlapPolicy
 from domain.schedules.recurrence import Recurrence
 from domain.tenancy.model import Caller
-from domain.work.drafts import DEFAULT_TIMEOUT, KEEP, Keep, WorkDraft, as_action, retry_policy
+from domain.work.drafts import DEFAULT_TIMEOUT, KEEP, Edit, Keep, WorkDraft, as_action, retry_policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +30,7 @@ class ScheduleDraft:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleEdit:
+class ScheduleEdit(Edit):
     """None takes an instant or the jitter away, and sets the window to its default; nothing else can be."""
 
     name: str | Keep | None = KEEP
@@ -45,11 +44,6 @@ class ScheduleEdit:
     overlap_policy: OverlapPolicy | Keep | None = KEEP
     task: WorkDraft | Keep | None = KEEP
     """The whole of what its tasks will be, anew."""
-
-    def given(self) -> dict[str, Any]:
-        """The fields this edit sets, by name."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value is not KEEP}
 
 
 def as_template(draft: WorkDraft, caller: Caller) -> TaskTemplate:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +9,6 @@ from uuid import UUID
 
 from domain.actions.ports import Handlers, Webhooks
 from domain.clock import Clock, Ids
-from domain.errors import Invalid, NotFound, StaleVersion
 from domain.live.ports import Signal, Signals
 from domain.paging import Page, PageRequest
 from domain.schedules.checking import ScheduleChecker
@@ -22,6 +19,7 @@ from domain.schedules.planning import next_fire_times, planned
 from domain.schedules.ports import Change, Recurrences, Schedules
 from domain.schedules.recurrence import anchor_of
 from domain.tenancy.model import Caller
+from domain.work.refusals import fields_named
 from domain.work.validation import Faults
 
 TIMING = frozenset({"recurrence", "zone", "starts_at", "ends_at"})
@@ -94,7 +92,7 @@ class ScheduleService:
 
     async def delete(self, caller: Caller, id: UUID, *, version: int | None = None) -> None:
         """Tasks that were made are left alone, whether or not they are due yet."""
-        with _fields_named():
+        with fields_named():
             await self._schedules.delete(caller.tenant, id, version=version, owner=caller.owner)
 
     async def page(
@@ -142,7 +140,7 @@ class ScheduleService:
         return planned(edited(schedule, after, now), self._recurrences)
 
     async def _change(self, caller: Caller, id: UUID, change: Change, version: int | None) -> Schedule:
-        with _fields_named():
+        with fields_named():
             schedule = await self._schedules.change(
                 caller.tenant, id, change, version=version, owner=caller.owner
             )
@@ -160,19 +158,3 @@ def _values(given: dict[str, Any], caller: Caller) -> dict[str, Any]:
     if "task" in values:
         values["task"] = as_template(values["task"], caller)
     return values
-
-
-@contextmanager
-def _fields_named() -> Iterator[None]:
-    """What the store refuses is about these fields of an input."""
-    try:
-        yield
-    except StaleVersion as refusal:
-        refusal.path = ("version",)
-        raise
-    except NotFound as refusal:
-        refusal.path = ("id",)
-        raise
-    except Invalid as refusal:  # it is resumed, and this release cannot read it
-        refusal.path = ("id",)
-        raise

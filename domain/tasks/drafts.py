@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from domain.work.drafts import KEEP, ActionDraft, Keep, WorkDraft
+from domain.work.drafts import KEEP, ActionDraft, Edit, Keep, WorkDraft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +17,7 @@ class TaskDraft(WorkDraft):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskEdit:
+class TaskEdit(Edit):
     """None takes a description or an owner away; elsewhere there is nothing to take away."""
 
     title: str | Keep | None = KEEP
@@ -29,8 +28,3 @@ class TaskEdit:
     priority: int | Keep | None = KEEP
     owner: str | Keep | None = KEEP
     labels: tuple[tuple[str, str], ...] | Keep = KEEP
-
-    def given(self) -> dict[str, Any]:
-        """The fields this edit sets, by name."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value is not KEEP}

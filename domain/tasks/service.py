@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,7 +10,7 @@ from uuid import UUID
 from domain.actions.ports import Handlers, Webhooks
 from domain.clock import Clock, Ids
 from domain.contracts.tasks import TaskEventKind
-from domain.errors import Conflict, IllegalState, Invalid, NotFound, StaleVersion, TooMany
+from domain.errors import Conflict, Invalid, TooMany
 from domain.live.ports import Signal, Signals
 from domain.paging import Page, PageRequest
 from domain.tasks.checking import Checker
@@ -23,6 +22,7 @@ from domain.tasks.ports import Added, Change, Tasks
 from domain.tasks.states import CLAIMABLE, FINISHED, TaskState
 from domain.tenancy.model import Caller
 from domain.work.drafts import DEFAULT_TIMEOUT, as_action, retry_policy
+from domain.work.refusals import fields_named
 from domain.work.validation import Faults
 
 MAX_TOGETHER = 1_000
@@ -99,7 +99,7 @@ class TaskService:
         return await self._change(caller, id, Task.run_now, version)
 
     async def delete(self, caller: Caller, id: UUID, *, version: int | None = None) -> None:
-        with _fields_named():
+        with fields_named():
             await self._tasks.delete(caller.tenant, id, version=version, owner=caller.owner)
         self._signals.send(Signal.DUE)
         self._signals.send(Signal.OUTBOX)
@@ -165,7 +165,7 @@ class TaskService:
         return replace(task, fingerprint=fingerprint(task, at_once=draft.scheduled_at is None))
 
     async def _change(self, caller: Caller, id: UUID, change: Change, version: int | None) -> Task:
-        with _fields_named():
+        with fields_named():
             task = await self._tasks.change(
                 caller.tenant, id, change, TaskEventKind.UPDATED, version=version, owner=caller.owner
             )
@@ -183,16 +183,3 @@ class TaskService:
         ):
             self._signals.send(Signal.DUE)
         self._signals.send(Signal.OUTBOX)
-
-
-@contextmanager
-def _fields_named() -> Iterator[None]:
-    """What the store refuses is about these fields of an input."""
-    try:
-        yield
-    except StaleVersion as refusal:
-        refusal.path = ("version",)
-        raise
-    except (NotFound, IllegalState) as refusal:
-        refusal.path = ("id",)
-        raise

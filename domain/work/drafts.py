@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from enum import Enum
-from typing import Final, overload
+from typing import Any, Final, overload
 
 from domain.actions.model import Action, Http, JsonValue, Notify, Run
 from domain.attempts.retry import Backoff, RetryPolicy
@@ -91,3 +91,13 @@ class Keep(Enum):
 
 
 KEEP: Final = Keep.KEEP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """A change of some fields of something that is there."""
+
+    def given(self) -> dict[str, Any]:
+        """The fields it sets, by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not KEEP}

@@ -92,9 +92,15 @@ def prose_fault(text: str) -> str | None:
     return None
 
 
-def instant_fault(instant: datetime, now: datetime) -> str | None:
+def offset_fault(instant: datetime) -> str | None:
     if instant.utcoffset() is None:
         return "It must carry an offset from UTC, as in 2030-01-31T08:00:00Z."
+    return None
+
+
+def instant_fault(instant: datetime, now: datetime) -> str | None:
+    if fault := offset_fault(instant):
+        return fault
     if instant >= LATEST:
         return "It must not be beyond the year 9999."
     if instant < now - LATENESS:
