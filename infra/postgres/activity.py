@@ -11,7 +11,7 @@ import asyncpg
 from domain.attempts.activity import LINES_KEPT, LINES_READ, LogLine, LogPlace, NewLine, ProgressReport, Recent
 from domain.attempts.model import Progress
 from domain.contracts.tasks import TaskChangedV1
-from infra.postgres.database import Database
+from infra.postgres.database import Database, columns
 
 WRITE_PROGRESS = """
 insert into task_progress (task_id, fence, fraction, message, at)
@@ -89,7 +89,7 @@ class PostgresActivity:
     async def write_progress(self, worker: UUID, reports: Sequence[ProgressReport]) -> None:
         rows = [(each.task_id, each.fence, each.fraction, each.message) for each in reports]
         async with self._database.work("write_progress") as connection:
-            await connection.execute(WRITE_PROGRESS, worker, *_columns(rows))
+            await connection.execute(WRITE_PROGRESS, worker, *columns(rows))
 
     async def write_log(self, lines: Sequence[NewLine]) -> int:
         rows = [
@@ -97,7 +97,7 @@ class PostgresActivity:
             for each in lines
         ]
         async with self._database.work("write_log") as connection:
-            written: int = await connection.fetchval(WRITE_LOG, *_columns(rows))
+            written: int = await connection.fetchval(WRITE_LOG, *columns(rows))
         return written
 
     async def progress(self, tenant: str, task_ids: Sequence[UUID]) -> list[Progress | None]:
@@ -133,10 +133,6 @@ class PostgresActivity:
             lines=lines,
             last=last,
         )
-
-
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _progress(record: asyncpg.Record) -> Progress:

@@ -13,7 +13,7 @@ from domain.actions.model import ActionKind
 from domain.attempts.model import Attempt, AttemptState, Settled, Started
 from infra.postgres.actions import action_from_json
 from infra.postgres.changes import Changed, versions
-from infra.postgres.database import Database
+from infra.postgres.database import Database, columns
 from infra.postgres.lanes import reopen
 from infra.postgres.tasks import retry_from
 
@@ -207,7 +207,7 @@ def _columns(settled: Sequence[Settled]) -> list[list[Any]]:
         )
         for one in settled
     ]
-    return [list(column) for column in zip(*rows, strict=True)]
+    return columns(rows)
 
 
 def _started(record: asyncpg.Record) -> Started:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from domain.tasks.bulk import Batch, BulkChange
 from domain.tasks.listing import TaskFilter
 from domain.tasks.states import TaskState
-from infra.postgres.changes import Changed, versions
+from infra.postgres.changes import CANCEL, CANCEL_KIND, Changed, versions
 from infra.postgres.database import Database
 from infra.postgres.lanes import register
 from infra.postgres.tasks import listing_conditions
@@ -22,12 +22,7 @@ GROUPS = {
     BulkChange.REPLAY: ((_S.FAILED, _S.CANCELLED), (_S.SUCCEEDED,)),
 }
 MOVES = {
-    BulkChange.CANCEL: """
-        state = case when t.state = 'RUNNING' then t.state else 'CANCELLED' end,
-        cancel_requested_at = case when t.state = 'RUNNING' then now() end,
-        finished_at = case when t.state = 'RUNNING' then t.finished_at else now() end,
-        queued_at = null, awaits_key = false
-    """,
+    BulkChange.CANCEL: CANCEL,
     BulkChange.REPLAY: """
         state = 'SCHEDULED', scheduled_at = now(), uncounted_attempts = t.attempt,
         losses = case when t.attempt > t.uncounted_attempts then 0 else t.losses end,
@@ -51,9 +46,7 @@ found as materialized (
     returning t as task
 ), told as (
     insert into outbox (partition, event)
-    select outbox_partition((task).id),
-        task_changed_v1(task, case when (task).state = 'CANCELLED' then 'CANCELLED' else 'UPDATED' end)
-    from changed order by (task).id
+    select outbox_partition((task).id), task_changed_v1(task, {kind}) from changed order by (task).id
 ), {lanes}
 select p.picked, (task).id, (task).tenant, (task).version, (task).state
 from (select count(*) as picked from picked) as p left join changed on true
@@ -87,7 +80,10 @@ class PostgresBulkTasks:
         async with self._database.work(f"{change.value.lower()}_many") as connection:
             where, arguments = await listing_conditions(connection, tenant, wanted)
             statement = CHANGE.format(
-                pick=_pick(change, where, limit), move=MOVES[change], lanes=register("changed")
+                pick=_pick(change, where, limit),
+                move=MOVES[change],
+                kind=CANCEL_KIND,
+                lanes=register("changed"),
             )
             records = await connection.fetch(statement, *arguments)
         changed = [record for record in records if record["id"] is not None]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -165,6 +165,11 @@ def connection_settings(limit: float) -> dict[str, str]:
         "tcp_keepalives_interval": "5",
         "tcp_keepalives_count": "3",
     }
+
+
+def columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    """The rows as a statement takes them that unnests an array for each column. There is a row at least."""
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 async def _leave_as_it_is(_: Connection) -> None:

@@ -26,8 +26,8 @@ from domain.schedules.ports import Fired, Recurrences
 from domain.tasks.model import Task
 from infra.encryption.headers import HeaderSeals
 from infra.encryption.keys import KeyRing
-from infra.postgres.changes import Changed, versions
-from infra.postgres.database import Connection, Database
+from infra.postgres.changes import CANCEL, CANCEL_KIND, Changed, versions
+from infra.postgres.database import Connection, Database, columns
 from infra.postgres.schedules import COLUMNS, schedule_from
 from infra.postgres.tasks import insert
 from infra.telemetry.trace import new_traceparent
@@ -70,23 +70,18 @@ UNFINISHED = f"""
 select s.id from unnest($1::uuid[]) as s(id)
 where exists (select from tasks where schedule_id = s.id and {_UNFINISHED})
 """
-CANCEL = f"""
+CANCEL_UNFINISHED = f"""
 with found as materialized (
     select id from tasks where schedule_id = any($1) and {_UNFINISHED} and cancel_requested_at is null
     order by id limit {MOST_CANCELLED} for update
 ), moved as (
     update tasks as t
-    set state = case when t.state = 'RUNNING' then t.state else 'CANCELLED' end,
-        cancel_requested_at = case when t.state = 'RUNNING' then now() end,
-        finished_at = case when t.state = 'RUNNING' then null else now() end,
-        queued_at = null, updated_at = now(), version = t.version + 1
+    set {CANCEL}, updated_at = now(), version = t.version + 1
     from found where t.id = found.id
     returning t as task
 ), told as (
     insert into outbox (partition, event)
-    select outbox_partition((task).id),
-        task_changed_v1(task, case when (task).state = 'CANCELLED' then 'CANCELLED' else 'UPDATED' end)
-    from moved
+    select outbox_partition((task).id), task_changed_v1(task, {CANCEL_KIND}) from moved
 )
 select (task).id, (task).tenant, (task).version, (task).state from moved
 """
@@ -244,7 +239,7 @@ async def _insert(connection: Connection, tasks: Sequence[Task]) -> int:
 
 async def _cancel(connection: Connection, decisions: Sequence[Decision]) -> list[asyncpg.Record]:
     ids = [decision.schedule.id for decision in decisions if decision.cancel_unfinished]
-    return await connection.fetch(CANCEL, ids) if ids else []
+    return await connection.fetch(CANCEL_UNFINISHED, ids) if ids else []
 
 
 async def _tell(connection: Connection, decisions: Sequence[Decision], now: datetime) -> None:
@@ -276,4 +271,4 @@ async def _store_settled(connection: Connection, schedules: Sequence[Schedule]) 
         for each in schedules
     ]
     if rows:
-        await connection.execute(SETTLE, *(list(column) for column in zip(*rows, strict=True)))
+        await connection.execute(SETTLE, *columns(rows))

@@ -10,7 +10,7 @@ import asyncpg
 from domain.errors import CursorExpired
 from domain.notifications.model import Draft, Notification, NotificationKind
 from domain.paging import Page, PageRequest, page_of
-from infra.postgres.database import Database
+from infra.postgres.database import Database, columns
 
 COLUMNS = "tenant, seq, id, kind, title, body, owner, task_id, created_at, read_at, traceparent"
 
@@ -192,7 +192,7 @@ def _columns(drafts: Sequence[Draft]) -> list[list[object]]:
         )
         for draft in drafts
     ]
-    return [list(column) for column in zip(*rows, strict=True)]
+    return columns(rows)
 
 
 def _notification(record: asyncpg.Record) -> Notification:

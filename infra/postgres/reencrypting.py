@@ -11,7 +11,7 @@ from domain.actions.model import Http
 from infra.encryption.headers import HeaderSeals
 from infra.encryption.keys import KeyRing, Sealed, Undecryptable
 from infra.postgres.actions import action_from_json, action_to_json
-from infra.postgres.database import Database
+from infra.postgres.database import Database, columns
 from infra.postgres.webhook_secrets import COLUMNS, PURPOSE
 
 BATCH = 200
@@ -109,7 +109,7 @@ async def _actions(database: Database, seals: HeaderSeals, place: Place, done: R
         changed = [row for record in records if (row := _resealed(record, seals, done)) is not None]
         if changed:
             async with database.work("reencrypt") as connection:
-                await connection.execute(replace, *(list(column) for column in zip(*changed, strict=True)))
+                await connection.execute(replace, *columns(changed))
             done.changed += len(changed)
         if len(records) < BATCH:
             return

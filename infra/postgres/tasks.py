@@ -22,7 +22,7 @@ from domain.tasks.states import TaskState
 from domain.tasks.words import words
 from infra.encryption.headers import HeaderSeals
 from infra.postgres.actions import action_from_json, action_to_json
-from infra.postgres.database import Connection, Database
+from infra.postgres.database import Connection, Database, columns
 from infra.postgres.lanes import register
 from infra.postgres.task_listing import (
     MATCHES,
@@ -303,7 +303,7 @@ def _columns(tasks: Sequence[Task], seals: HeaderSeals) -> list[list[Any]]:
         )
         for task in tasks
     ]
-    return [list(column) for column in zip(*rows, strict=True)]
+    return columns(rows)
 
 
 def _sealed(task: Task, seals: HeaderSeals) -> Task:
