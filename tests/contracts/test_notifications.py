@@ -4,16 +4,37 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
 import pytest
+from prometheus_client import CollectorRegistry
 
 from domain.paging import PageRequest
+from infra.postgres.database import DatabaseMetrics, open_database
+from infra.postgres.notifications import PostgresNotifications
 from tests.support.storage import Storage, a_draft, ids
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.postgres
+
+TOLD = """
+insert into notifications (tenant, seq, id, event_id, kind, title, traceparent)
+values ('acme', 1, $1, $2, 'TASK_DUE', 'Water the plants', '')
+"""
 
 
 async def seqs(storage: Storage, tenant: str = "acme") -> list[int]:
     return [one.seq for one in await storage.notifications.after(tenant, 0, 10_000)]
+
+
+WAITING = """
+select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')
+"""
+
+
+async def waits(storage: Storage) -> bool:
+    """Whether someone waits for a lock."""
+    async with storage.database.work("test") as connection:
+        return bool(await connection.fetchval(WAITING))
 
 
 async def test_places_have_no_gaps_whoever_writes_at_once(storage: Storage) -> None:
@@ -30,6 +51,41 @@ async def test_an_event_delivered_again_is_told_once(storage: Storage) -> None:
     await asyncio.gather(*(storage.notifications.add([*batch, *batch]) for _ in range(6)))
     assert await storage.notifications.add(batch) == frozenset()
     assert await seqs(storage) == [1, 2]
+
+
+async def test_whoever_waits_for_another_sees_what_that_one_told(storage: Storage) -> None:
+    draft = a_draft()
+    other = await asyncpg.connect(storage.url)
+    await other.execute("begin; insert into notification_streams (tenant, last_seq) values ('acme', 1)")
+    await other.execute(TOLD, draft.id, draft.event_id)
+    async with asyncio.TaskGroup() as group:
+        adding = group.create_task(storage.notifications.add([draft, a_draft()]))
+        await until(lambda: waits(storage))
+        await other.execute("commit")
+    await other.close()
+    assert await adding == {"acme"}
+    assert await seqs(storage) == [1, 2]
+
+
+async def test_what_cannot_be_added_leaves_nothing_behind(storage: Storage) -> None:
+    with pytest.raises(asyncpg.NotNullViolationError):
+        await storage.notifications.add([a_draft(), a_draft(tenant="new", title=None)])
+    async with storage.database.work("test") as connection:
+        assert await connection.fetch("select from notification_streams") == []
+    await storage.notifications.add([a_draft()])
+    assert await seqs(storage) == [1]
+
+
+async def test_adding_takes_one_round_trip(storage: Storage) -> None:
+    queries: list[str] = []
+    metrics = DatabaseMetrics(CollectorRegistry())
+    async with open_database(storage.url, size=1, limit=5, metrics=metrics) as database:
+        notifications = PostgresNotifications(database)
+        await notifications.add([a_draft()])  # the first time the client asks about types as well
+        async with database.work("test") as connection:
+            connection.add_query_logger(lambda query: queries.append(query.query))
+        await notifications.add([a_draft(), a_draft(tenant="other")])
+    assert len(queries) == 1
 
 
 async def test_a_reader_never_sees_a_place_before_the_one_below_it(storage: Storage) -> None:
