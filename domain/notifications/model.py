@@ -52,6 +52,10 @@ class Draft:
     traceparent: str
 
 
+TOLD = frozenset({TaskEventKind.SUCCEEDED, TaskEventKind.FAILED, TaskEventKind.CANCELLED})
+"""The kinds of changes that `kind_for` makes something of: the others need not reach a notifier."""
+
+
 def kind_for(event: TaskChangedV1) -> NotificationKind | None:
     """What people are told of this fact; None when nothing."""
     match event.kind:

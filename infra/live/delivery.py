@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.contracts.events import Event
+from domain.contracts.tasks import TaskEventKind
 from domain.errors import Unavailable
 from domain.live.ports import Handle
+from domain.notifications.model import TOLD
 from infra.live.event_metrics import EventMetrics
 
 log = logging.getLogger(__name__)
 
-DURABLE_CONSUMERS = ("notifier",)
-"""Their queues are there from the first publish on, whether or not one of them has ever run."""
+DURABLE_CONSUMERS: Mapping[str, frozenset[TaskEventKind]] = {"notifier": TOLD}
+"""Their queues are there from the first publish on, whether or not one of them has ever run. Each takes these
+kinds of changes of tasks, and all facts of schedules; others may come with them."""
 MAX_DELIVERIES = 5
 """How often an event may fail before it is set aside."""
 FIRST_PAUSE = 0.05

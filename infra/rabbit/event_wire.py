@@ -14,6 +14,7 @@ import aio_pika
 from aio_pika.abc import AbstractMessage
 
 from domain.contracts.events import Event, event_from_wire
+from infra.rabbit.routing import routing_key
 
 PACK = 50
 """Events in one message, at most."""
@@ -25,11 +26,12 @@ class Unreadable(Exception):  # noqa: N818  says what the message is
     """Not events that this version knows."""
 
 
-def packed(events: Sequence[Event]) -> list[aio_pika.Message]:
-    """In the order given; those of one message are of one type, so that a consumer of an older version,
-    which cannot read one type, gets on with the others."""
+def packed(events: Sequence[Event]) -> list[tuple[str, aio_pika.Message]]:
+    """Each with its routing key, in the order given; those of one message are of one type, so that a consumer
+    of an older version, which cannot read one type, gets on with the others."""
     runs = [list(run) for _, run in groupby(events, key=lambda event: event.type)]
-    return [_message(run[start : start + PACK]) for run in runs for start in range(0, len(run), PACK)]
+    packs = [run[start : start + PACK] for run in runs for start in range(0, len(run), PACK)]
+    return [(routing_key(pack), _message(pack)) for pack in packs]
 
 
 def failed_message(event: Event, failures: int) -> aio_pika.Message:

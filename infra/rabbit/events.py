@@ -41,9 +41,7 @@ class RabbitEvents:
     async def publish(self, events: Sequence[Event]) -> None:
         if not events:
             return
-        await self._publish(
-            [Outgoing(self._names.events, message.type or "", message) for message in packed(events)]
-        )
+        await self._publish([Outgoing(self._names.events, key, message) for key, message in packed(events)])
         self._metrics.published.inc(len(events))
 
     @asynccontextmanager

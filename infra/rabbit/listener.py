@@ -17,6 +17,7 @@ from infra.live.event_metrics import EventMetrics
 from infra.rabbit.event_wire import Unreadable, read_events
 from infra.rabbit.faults import told_as_unavailable
 from infra.rabbit.names import Names
+from infra.rabbit.routing import EVERYTHING
 from infra.rabbit.topology import declare_events
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class RabbitListener:
                 "x-dead-letter-routing-key": notice.name,
             },
         )
-        await queue.bind(self._names.events, "#")
+        await queue.bind(self._names.events, EVERYTHING)
         # With acknowledgements: without, RabbitMQ would keep what we are slow to take in its own memory,
         # past every bound.
         await channel.set_qos(prefetch_count=PREFETCH)

@@ -10,6 +10,7 @@ from pamqp.common import FieldTable
 
 from infra.live.delivery import DURABLE_CONSUMERS
 from infra.rabbit.names import Names
+from infra.rabbit.routing import EVERYTHING, bindings
 
 MAX_LOST_DELIVERIES = 100
 """How often an event may be delivered to consumers that are gone before they answer. RabbitMQ counts every
@@ -49,7 +50,11 @@ async def declare_consumer(channel: AbstractChannel, names: Names, name: str) ->
             "x-overflow": "reject-publish",
         },
     )
-    await queue.bind(names.events, "#")
+    wanted = bindings(name)
+    for pattern in wanted:
+        await queue.bind(names.events, pattern)
+    if EVERYTHING not in wanted:
+        await queue.unbind(names.events, EVERYTHING)  # that of a version before
     return queue
 
 

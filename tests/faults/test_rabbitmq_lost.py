@@ -282,6 +282,7 @@ async def test_a_message_says_what_it_is(direct: RabbitBus, amqp_url: str, names
         message = await queue.get(no_ack=True)
     assert json.loads(message.body) == [event.to_wire()]
     assert message.message_id == event.event_id
-    assert message.type == message.routing_key == "task.changed.v1"
+    assert message.type == "task.changed.v1"
+    assert message.routing_key == "task.changed.v1.SUCCEEDED"
     assert message.headers["traceparent"] == event.traceparent
     assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT

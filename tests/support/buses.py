@@ -63,11 +63,11 @@ async def open_rabbit(
 def an_event(**changes: Any) -> TaskChangedV1:
     now = clock.now()
     event = TaskChangedV1(
-        kind=TaskEventKind.CREATED,
+        kind=TaskEventKind.SUCCEEDED,
         tenant="acme",
         task_id=ids.next(),
         version=1,
-        state=TaskState.SCHEDULED,
+        state=TaskState.SUCCEEDED,
         attempt=0,
         at=now,
         scheduled_at=now,

@@ -7,9 +7,9 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
-# Each statement of a volatile function sees what is committed when it begins (READ COMMITTED): the last one, begun
-# under the streams' locks, sees whoever wrote one of these events before. One statement could not: it would
-# look with the eyes of before it waited. A version that does otherwise is a new function beside this one.
+# Each statement of a volatile function sees what is committed when it begins (READ COMMITTED): the last one,
+# begun under the streams' locks, sees whoever wrote one of these events before. One statement could not: it
+# would look with the eyes of before it waited. A version that does otherwise is a new function beside this one.
 ADD = """
 create function add_notifications_v1(ids uuid[], event_ids text[], tenants text[], kinds notification_kind[],
     titles text[], bodies text[], owners text[], task_ids uuid[], traceparents text[])
