@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
@@ -14,8 +15,8 @@ from domain.errors import Unavailable
 from infra.background import background
 from infra.live.batches import Batches
 from infra.live.delivery import MAX_DELIVERIES, Consumer
+from infra.rabbit.acknowledging import Acknowledging
 from infra.rabbit.event_wire import Unreadable, failed_message, failures_of, read_events
-from infra.rabbit.faults import told_as_unavailable
 from infra.rabbit.names import Names
 from infra.rabbit.publisher import Outgoing
 from infra.rabbit.topology import declare_consumer, declare_events
@@ -49,18 +50,21 @@ class RabbitConsumer:
         queue = await declare_consumer(channel, self._names, self._consumer.name)
         await channel.set_qos(prefetch_count=PREFETCH)
         inbox = asyncio.Queue[AbstractIncomingMessage]()  # bounded by the prefetch
-        batches = Batches(inbox, PREFETCH, self._settle)
+        acknowledging = Acknowledging(PREFETCH // 2)
+        batches = Batches(inbox, PREFETCH, partial(self._settle, acknowledging))
         async with background() as tasks:
+            tasks.start(acknowledging.tell_forever(), f"acknowledge-{self._consumer.name}")
             running = tasks.start(batches.run(), f"consume-{self._consumer.name}")
             await queue.consume(inbox.put)
             try:
                 yield
             except asyncio.CancelledError:  # left on purpose
                 await batches.leave(running)
+                await acknowledging.tell()
                 raise
 
-    async def _settle(self, messages: list[AbstractIncomingMessage]) -> None:
-        """Handle what the messages hold, put what failed elsewhere, then acknowledge them all."""
+    async def _settle(self, acknowledging: Acknowledging, messages: list[AbstractIncomingMessage]) -> None:
+        """Handle what the messages hold, put what failed elsewhere; then they are done."""
         delivered: list[_Delivered] = []
         rest: list[Outgoing] = []
         for message in messages:
@@ -70,8 +74,13 @@ class RabbitConsumer:
                 rest.append(self._set_aside(message))
         for start in range(0, len(delivered), self._batch):
             rest += await self._deliver(delivered[start : start + self._batch])
-        with suppress(Unavailable), told_as_unavailable():  # what is not answered is delivered again
-            await self._answer(messages, rest)
+        try:
+            if rest:
+                await self._publish(rest)
+        except Unavailable:
+            await acknowledging.refuse(messages)
+        else:
+            await acknowledging.done(messages)
 
     def _read(self, message: AbstractIncomingMessage) -> list[_Delivered]:
         failures = failures_of(message)
@@ -96,13 +105,3 @@ class RabbitConsumer:
             return Outgoing("", self._names.consumer(self._consumer.name), message, mandatory=True)
         self._consumer.set_aside(one.event.event_id)
         return Outgoing(self._names.dead, self._consumer.name, message, mandatory=True)
-
-    async def _answer(self, messages: list[AbstractIncomingMessage], rest: list[Outgoing]) -> None:
-        last = messages[-1]  # those before this batch are settled already
-        try:
-            if rest:
-                await self._publish(rest)
-        except Unavailable:
-            await last.nack(multiple=True, requeue=True)
-        else:
-            await last.ack(multiple=True)

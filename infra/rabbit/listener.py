@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from functools import partial
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from domain.contracts.events import Event
-from domain.errors import Unavailable
 from infra.background import background
 from infra.live.batches import Batches
 from infra.live.event_metrics import EventMetrics
+from infra.rabbit.acknowledging import Acknowledging
 from infra.rabbit.event_wire import Unreadable, read_events
-from infra.rabbit.faults import told_as_unavailable
 from infra.rabbit.names import Names
 from infra.rabbit.routing import EVERYTHING
 from infra.rabbit.topology import declare_events
@@ -68,20 +68,21 @@ class RabbitListener:
         # past every bound.
         await channel.set_qos(prefetch_count=PREFETCH)
         inbox = asyncio.Queue[AbstractIncomingMessage]()  # bounded by the prefetch
-        batches = Batches(inbox, PREFETCH, self._take)
+        acknowledging = Acknowledging(PREFETCH // 2)
+        batches = Batches(inbox, PREFETCH, partial(self._take, acknowledging))
         async with background() as tasks:
             tasks.start(batches.run(), "listen")
+            tasks.start(acknowledging.tell_forever(), "acknowledge-heard")
             await notice.consume(self._on_overflow, no_ack=True)
             await queue.consume(inbox.put)
             if self._listening:
                 self._tell_missed()
             yield
 
-    async def _take(self, messages: list[AbstractIncomingMessage]) -> None:
+    async def _take(self, acknowledging: Acknowledging, messages: list[AbstractIncomingMessage]) -> None:
         for message in messages:
             self._on_message(message)
-        with suppress(Unavailable), told_as_unavailable():  # the queue has gone with its connection
-            await messages[-1].ack(multiple=True)
+        await acknowledging.done(messages)
 
     def _on_message(self, message: AbstractIncomingMessage) -> None:
         try:
