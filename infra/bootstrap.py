@@ -199,7 +199,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             metrics=registry,
             health=health,
             gauges=StorageGauges(figures, outbox, registry).refresh,
-            bulk_tasks=PostgresBulkTasks(database, forgetting.changed),
+            bulk_tasks=PostgresBulkTasks(database, cache.forget),
             tasks=CachedTasks(PostgresTasks(database, seals), cache),
             queues=PostgresQueues(database),
             due_tasks=PostgresDueTasks(claiming, forgetting.changed),

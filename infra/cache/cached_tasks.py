@@ -40,7 +40,9 @@ class CachedTasks:
         return [found.get(id) for id in ids]
 
     async def find_by_key(self, tenant: str, key: str) -> Task | None:
-        return await self._tasks.find_by_key(tenant, key)
+        task = await self._tasks.find_by_key(tenant, key)
+        await self._cache.keep([] if task is None else [task])
+        return task
 
     async def page(
         self,

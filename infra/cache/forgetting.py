@@ -11,6 +11,9 @@ from infra.background import background
 from infra.cache.ports import TaskVersion
 from infra.cache.task_cache import TaskCache
 
+GATHER = 0.05
+"""Seconds in which versions gather before they are told. The relay tells them too, before anyone hears of
+them; this bounds how old the cache may be when there is no relay."""
 MAX_WAITING = 10_000
 """Tasks whose new versions may wait; beyond, whoever writes waits for the cache."""
 
@@ -43,6 +46,7 @@ class Forgetting:
     async def tell_forever(self) -> None:
         while True:
             await self._some.wait()
+            await asyncio.sleep(GATHER)
             await self.tell_once()
 
 

@@ -150,7 +150,7 @@ async def test_what_was_found_once_is_answered_by_the_cache(slow: SlowTasks, tas
     assert slow.asked == [[one, two], [three]]
 
 
-async def test_what_was_added_changed_or_listed_needs_not_be_found(
+async def test_what_was_added_changed_listed_or_named_needs_not_be_found(
     slow: SlowTasks, task_cache: TaskCache
 ) -> None:
     tasks = CachedTasks(slow, task_cache)
@@ -161,6 +161,9 @@ async def test_what_was_added_changed_or_listed_needs_not_be_found(
     listed = stored(slow, 3)
     await tasks.page("acme", TaskFilter(), TaskOrder.CREATED_AT_DESC, PageRequest())
     assert None not in await tasks.find("acme", listed)
+    (named,) = stored(slow, 1, key="monday")
+    await tasks.find_by_key("acme", "monday")
+    assert None not in await tasks.find("acme", [named])
     assert slow.asked == []
 
 
