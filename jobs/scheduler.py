@@ -43,8 +43,7 @@ async def _hand_over(services: Services, metrics: JobMetrics, limit: int) -> int
     ids = await services.due_tasks.claim(limit)
     if not ids:
         return 0
-    services.signals.send(Signal.OUTBOX)
-    try:
+    try:  # relays are told by the worker, a moment later: then both events go together
         await services.hand_over.send(batches(ids))
     except BaseException:
         metrics.taken_back.labels("broker").inc(len(ids))
