@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from domain.errors import CursorExpired
-from domain.live.ports import Signal, Signals, SignalWatch
+from domain.live.ports import Signal, Signals
 from domain.notifications.model import Notification
 from domain.notifications.ports import Notifications
 from infra.background import Background, background, stop
@@ -29,6 +29,7 @@ class LiveNotificationFeed:
         self._settings = settings
         self._tasks = tasks
         self._tails: dict[str, tuple[Tail, asyncio.Task[None]]] = {}
+        self._followed = asyncio.Event()
         self._followers = Gauge(
             "carillon_notification_feed_followers", "Those who follow notifications now.", registry=registry
         )
@@ -67,9 +68,15 @@ class LiveNotificationFeed:
             self._followers.dec()
             await self._leave(tenant, follower)
 
-    async def wake_forever(self, watch: SignalWatch) -> None:
+    async def watch_forever(self, signals: Signals) -> None:
+        """Signals come with every task that ends: they are heard only while someone follows."""
         while True:
-            self.wake(await watch.wait(self._settings.poll_interval))
+            await self._followed.wait()
+            async with signals.watch(Signal.NOTIFICATIONS) as watch:
+                self.wake(frozenset(self._tails))  # to what came before they were heard
+                while self._tails:
+                    self.wake(await watch.wait(self._settings.poll_interval))
+                self._followed.clear()
 
     def wake(self, tenants: frozenset[str]) -> None:
         for tenant in tenants & self._tails.keys():
@@ -91,6 +98,7 @@ class LiveNotificationFeed:
             )
             running = self._tasks.start(tail.run(), f"notifications-{stream.tenant}")
             self._tails[stream.tenant] = (tail, running)
+            self._followed.set()
         tail, _ = self._tails[stream.tenant]
         tail.followers.add(follower)
         return tail
@@ -152,7 +160,7 @@ class Following:
 async def open_notification_feed(
     notifications: Notifications, signals: Signals, settings: Settings, registry: CollectorRegistry
 ) -> AsyncIterator[LiveNotificationFeed]:
-    async with signals.watch(Signal.NOTIFICATIONS) as watch, background() as tasks:
+    async with background() as tasks:
         feed = LiveNotificationFeed(notifications, settings, tasks, registry)
-        tasks.start(feed.wake_forever(watch), "notification-signals")
+        tasks.start(feed.watch_forever(signals), "notification-signals")
         yield feed
