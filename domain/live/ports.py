@@ -64,7 +64,7 @@ class Events(Protocol):
     def consume(self, name: str, handle: Handle, batch: int) -> AbstractAsyncContextManager[None]:
         """Hand every event to one of the consumers of this name, at least once, up to `batch` together.
 
-        A durable consumer that takes some kinds of changes alone may not be handed the others.
+        One that takes some kinds of changes alone need not be handed the others.
 
         Durable: events published while no consumer is there wait for one. A batch whose `handle` raises
         Unavailable is tried again until it succeeds; any other exception sends it round again, one by
