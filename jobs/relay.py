@@ -24,7 +24,7 @@ async def relay_once(services: Services, lead: OutboxLead) -> int:
     facts = [one.event for one in pending]
     # First: who hears of a change must not then read an older row.
     await services.forget(facts)
-    await services.events.publish(facts)
+    await services.events.publish(pending)
     await lead.remove([one.seq for one in pending])
     for fact in facts if log.isEnabledFor(logging.DEBUG) else ():
         with in_trace(fact.traceparent):

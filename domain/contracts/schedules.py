@@ -46,19 +46,3 @@ class ScheduleMisfiredV1:
             "at": self.at.isoformat(),
             "traceparent": self.traceparent,
         }
-
-    @classmethod
-    def from_wire(cls, wire: dict[str, Any]) -> ScheduleMisfiredV1:
-        """Raises KeyError, TypeError or ValueError when `wire` is no such fact."""
-        return cls(
-            tenant=wire["tenant"],
-            schedule_id=UUID(wire["schedule_id"]),
-            revision=wire["revision"],
-            name=wire["name"],
-            owner=wire["owner"],
-            dropped=wire["dropped"],
-            exact=wire["exact"],
-            until=datetime.fromisoformat(wire["until"]),
-            at=datetime.fromisoformat(wire["at"]),
-            traceparent=wire["traceparent"],
-        )

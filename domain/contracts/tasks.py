@@ -75,27 +75,3 @@ class TaskChangedV1:
             "traceparent": self.traceparent,
             "schedule_id": None if self.schedule_id is None else str(self.schedule_id),
         }
-
-    @classmethod
-    def from_wire(cls, wire: dict[str, Any]) -> TaskChangedV1:
-        """Raises KeyError, TypeError or ValueError when `wire` is no such fact."""
-        return cls(
-            kind=TaskEventKind(wire["kind"]),
-            tenant=wire["tenant"],
-            task_id=UUID(wire["task_id"]),
-            version=wire["version"],
-            state=wire["state"],
-            attempt=wire["attempt"],
-            at=datetime.fromisoformat(wire["at"]),
-            scheduled_at=datetime.fromisoformat(wire["scheduled_at"]),
-            title=wire["title"],
-            owner=wire["owner"],
-            queue=wire["queue"],
-            labels=tuple((name, value) for name, value in wire["labels"]),
-            action_kind=wire["action_kind"],
-            body=wire["body"],
-            error_type=wire["error_type"],
-            error_message=wire["error_message"],
-            traceparent=wire["traceparent"],
-            schedule_id=UUID(schedule) if (schedule := wire.get("schedule_id")) else None,
-        )

@@ -14,6 +14,8 @@ from domain.contracts.events import Event
 class Pending:
     seq: int
     event: Event
+    text: str
+    """The event as it was written, in JSON: passed on as it is, with what this version does not know."""
 
 
 class OutboxLead(Protocol):

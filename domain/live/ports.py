@@ -10,6 +10,7 @@ from uuid import UUID
 
 from domain.contracts.events import Event
 from domain.contracts.tasks import TaskChangedV1
+from domain.live.outbox import Pending
 
 
 class Signal(StrEnum):
@@ -54,8 +55,8 @@ Handle = Callable[[Sequence[Event]], Awaitable[None]]
 
 
 class Events(Protocol):
-    async def publish(self, events: Sequence[Event]) -> None:
-        """In the order given. Returns once every one is safe with the broker.
+    async def publish(self, events: Sequence[Pending]) -> None:
+        """In the order given, as they were written. Returns once every one is safe with the broker.
 
         Raises Unavailable when that is not known; then any of them may have been published.
         """

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from domain.contracts.events import Event
 from domain.errors import Unavailable
+from domain.live.outbox import Pending
 from domain.live.ports import Handle
 from infra.background import Background
 from infra.live.batches import Batches
@@ -75,13 +76,14 @@ class MemoryEvents:
         self._lines = {name: _Line() for name in DURABLE_CONSUMERS}
         self._listeners: list[Callable[[Event], None]] = []
 
-    async def publish(self, events: Sequence[Event]) -> None:
+    async def publish(self, events: Sequence[Pending]) -> None:
         if not events:
             return
         if not all(line.consumers for line in self._lines.values()):
             raise Unavailable("the consumer of events")
-        receipts = [line.add(events) for line in self._lines.values()]
-        for event in events:
+        facts = [one.event for one in events]
+        receipts = [line.add(facts) for line in self._lines.values()]
+        for event in facts:
             self._tell_listeners(event)
         for receipt in receipts:
             await receipt.done

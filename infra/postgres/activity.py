@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -10,7 +9,7 @@ import asyncpg
 
 from domain.attempts.activity import LINES_KEPT, LINES_READ, LogLine, LogPlace, NewLine, ProgressReport, Recent
 from domain.attempts.model import Progress
-from domain.contracts.tasks import TaskChangedV1
+from infra.live.event_reading import read_task_changed
 from infra.postgres.database import Database, columns
 
 WRITE_PROGRESS = """
@@ -128,7 +127,7 @@ class PostgresActivity:
                 lines = tuple(_line(each) for each in found)
                 last = lines[-1].place if lines else after
         return Recent(
-            task=TaskChangedV1.from_wire(json.loads(record["task"])),
+            task=read_task_changed(record["task"]),
             progress=None if record["at"] is None else _progress(record),
             lines=lines,
             last=last,

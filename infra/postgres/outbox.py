@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,9 +10,9 @@ from typing import Any
 
 import asyncpg
 
-from domain.contracts.events import event_from_wire
 from domain.errors import Unavailable
 from domain.live.outbox import Pending
+from infra.live.event_reading import read_event
 from infra.postgres.database import OUTAGES, Connection, Database, connection_settings
 from infra.postgres.outbox_floor import OutboxFloor
 
@@ -27,7 +26,8 @@ LOCK_SPACE = 0x0CA211
 
 ACQUIRE = "select p from unnest($1::int[]) as p where pg_try_advisory_lock($2, p)"
 OLDEST = """
-select seq, event from outbox where partition = any($1) and seq > $2 order by seq limit $3
+select seq, event, event->>'type' as type from outbox
+where partition = any($1) and seq > $2 order by seq limit $3
 """  # outbox_pkey
 # No relay leads this partition: what cannot be read is kept there, and holds up nothing.
 SET_ASIDE = "update outbox set partition = -1 where seq = any($1)"
@@ -105,9 +105,11 @@ class PostgresOutboxLead:
         self.floor.seen(records[0]["seq"] if records else None)
         for record in records:
             try:
-                pending.append(Pending(record["seq"], event_from_wire(json.loads(record["event"]))))
-            except (KeyError, TypeError, ValueError):
+                event = read_event(record["event"], record["type"])
+            except ValueError:
                 unreadable.append(record["seq"])
+            else:
+                pending.append(Pending(record["seq"], event, record["event"]))
         if unreadable:
             log.error("events in the outbox cannot be read and are set aside", extra={"seqs": unreadable})
             await self._fetch(SET_ASIDE, unreadable)

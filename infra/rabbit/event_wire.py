@@ -13,7 +13,9 @@ from itertools import groupby
 import aio_pika
 from aio_pika.abc import AbstractMessage
 
-from domain.contracts.events import Event, event_from_wire
+from domain.contracts.events import Event
+from domain.live.outbox import Pending
+from infra.live import event_reading
 from infra.rabbit.routing import routing_key
 
 PACK = 50
@@ -26,17 +28,17 @@ class Unreadable(Exception):  # noqa: N818  says what the message is
     """Not events that this version knows."""
 
 
-def packed(events: Sequence[Event]) -> list[tuple[str, aio_pika.Message]]:
-    """Each with its routing key, in the order given; those of one message are of one type, so that a consumer
-    of an older version, which cannot read one type, gets on with the others."""
-    runs = [list(run) for _, run in groupby(events, key=lambda event: event.type)]
+def packed(events: Sequence[Pending]) -> list[tuple[str, aio_pika.Message]]:
+    """As they were written, each message with its routing key, in the order given; those of one message are of
+    one type, so that a consumer of an older version, which cannot read one type, gets on with the others."""
+    runs = [list(run) for _, run in groupby(events, key=lambda one: one.event.type)]
     packs = [run[start : start + PACK] for run in runs for start in range(0, len(run), PACK)]
-    return [(routing_key(pack), _message(pack)) for pack in packs]
+    return [(routing_key([one.event for one in pack]), _packed(pack)) for pack in packs]
 
 
 def failed_message(event: Event, failures: int) -> aio_pika.Message:
     """The event by itself, after so many failures."""
-    message = _message([event])
+    message = _message([event], json.dumps([event.to_wire()], separators=(",", ":")))
     message.headers[FAILURES] = failures
     return message
 
@@ -44,11 +46,8 @@ def failed_message(event: Event, failures: int) -> aio_pika.Message:
 def read_events(message: AbstractMessage) -> list[Event]:
     """Raises Unreadable."""
     try:
-        wires = json.loads(message.body)
-        if not isinstance(wires, list):
-            raise Unreadable
-        return [event_from_wire(wire) for wire in wires]
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        return event_reading.read_events(message.body, message.type)
+    except ValueError as error:
         raise Unreadable from error
 
 
@@ -57,10 +56,14 @@ def failures_of(message: AbstractMessage) -> int:
     return count if isinstance(count, int) else 0
 
 
-def _message(events: Sequence[Event]) -> aio_pika.Message:
+def _packed(events: Sequence[Pending]) -> aio_pika.Message:
+    return _message([one.event for one in events], f"[{','.join(one.text for one in events)}]")
+
+
+def _message(events: Sequence[Event], body: str) -> aio_pika.Message:
     traces = {event.traceparent for event in events}
     return aio_pika.Message(
-        json.dumps([event.to_wire() for event in events], separators=(",", ":")).encode(),
+        body.encode(),
         content_type="application/json",
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         message_id=events[0].event_id if len(events) == 1 else None,

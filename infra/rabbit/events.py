@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from aio_pika.abc import AbstractConnection
 
 from domain.contracts.events import Event
+from domain.live.outbox import Pending
 from domain.live.ports import Handle
 from infra.background import Background
 from infra.live.delivery import Consumer
@@ -38,7 +39,7 @@ class RabbitEvents:
         self._names = names
         self._metrics = metrics
 
-    async def publish(self, events: Sequence[Event]) -> None:
+    async def publish(self, events: Sequence[Pending]) -> None:
         if not events:
             return
         await self._publish([Outgoing(self._names.events, key, message) for key, message in packed(events)])

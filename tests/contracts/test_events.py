@@ -11,7 +11,7 @@ import pytest
 
 from domain.contracts.events import Event
 from domain.errors import Unavailable
-from tests.support.buses import KINDS, Bus, a_misfire, an_event, open_two, some_events
+from tests.support.buses import KINDS, Bus, a_misfire, an_event, open_two, pending, some_events
 from tests.support.consumer_queues import dead_letters, remove_consumer
 from tests.support.waiting import until
 
@@ -67,7 +67,7 @@ async def test_a_consumer_is_handed_every_event_in_order_and_whole(two: tuple[Bu
     here, there = two
     book, events = Book(), [*some_events(230), an_event(title="ünïcode\u2028", body=None, labels=())]
     async with consuming(there, book):
-        await here.events.publish(events)
+        await here.events.publish(pending(*events))
         await until(lambda: len(book.handled) == 231)
     assert [event for batch in book.batches for event in batch] == events
 
@@ -81,7 +81,7 @@ async def test_events_are_handed_over_together_but_no_more_than_asked(two: tuple
     here, there = two
     book = Book()
     async with consuming(there, book, batch=7):
-        await here.events.publish(some_events(300))
+        await here.events.publish(pending(*some_events(300)))
         await until(lambda: len(book.handled) == 300)
     assert max(len(batch) for batch in book.batches) == 7
     assert len(book.batches) < 100
@@ -92,7 +92,7 @@ async def test_each_event_goes_to_one_of_the_consumers_of_a_name(two: tuple[Bus,
     one, other = Book(), Book()
     async with consuming(here, one), consuming(there, other):
         for number in range(60):
-            await here.events.publish([an_event(title=str(number))])
+            await here.events.publish(pending(an_event(title=str(number))))
         await until(lambda: len(one.handled) + len(other.handled) == 60)
     assert sorted(one.handled + other.handled, key=int) == [str(number) for number in range(60)]
 
@@ -102,7 +102,7 @@ async def test_consumers_of_two_names_get_every_event_each(two: tuple[Bus, Bus],
     one, other = Book(), Book()
     try:
         async with consuming(here, one), consuming(there, other, name="auditor"):
-            await here.events.publish(some_events(10))
+            await here.events.publish(pending(*some_events(10)))
             await until(lambda: len(one.handled) == len(other.handled) == 10)
     finally:
         await remove_consumer(here, namespace, "auditor")
@@ -113,12 +113,12 @@ async def test_events_published_before_the_first_consumer_are_not_lost(two: tupl
     book, events = Book(), some_events(3)
     if kind == "memory":  # where only the outbox is durable, so that is where they stay
         with pytest.raises(Unavailable):
-            await here.events.publish(events)
+            await here.events.publish(pending(*events))
     else:
-        await here.events.publish(events)
+        await here.events.publish(pending(*events))
         events = []
     async with consuming(there, book):
-        await here.events.publish(events)
+        await here.events.publish(pending(*events))
         await until(lambda: len(book.handled) == 3)
 
 
@@ -126,16 +126,16 @@ async def test_events_published_between_two_consumers_are_not_lost(two: tuple[Bu
     here, there = two
     first, second, events = Book(), Book(), some_events(3)
     async with consuming(there, first):
-        await here.events.publish(events[:1])
+        await here.events.publish(pending(*events[:1]))
         await until(lambda: first.handled == titles(events[:1]))
     if kind == "memory":
         with pytest.raises(Unavailable):
-            await here.events.publish(events[1:])
+            await here.events.publish(pending(*events[1:]))
     else:
-        await here.events.publish(events[1:])
+        await here.events.publish(pending(*events[1:]))
     async with consuming(there, second):
         if kind == "memory":
-            await here.events.publish(events[1:])
+            await here.events.publish(pending(*events[1:]))
         await until(lambda: second.handled == titles(events[1:]))
 
 
@@ -144,7 +144,7 @@ async def test_an_outage_is_waited_out_and_sets_nothing_aside(two: tuple[Bus, Bu
     book = Book()
     book.outage = 6  # more than an event may fail
     async with consuming(there, book):
-        await here.events.publish(some_events(3))
+        await here.events.publish(pending(*some_events(3)))
         await until(lambda: len(book.handled) == 3, 20)
     assert await dead_letters(here, namespace, NAME) == []
 
@@ -156,14 +156,14 @@ async def test_an_event_that_keeps_failing_is_set_aside_after_5_deliveries_and_h
     book, events = Book(), some_events(20)
     book.poison = {"Task 7", "Task 13"}
     async with consuming(there, book):
-        await here.events.publish(events)
+        await here.events.publish(pending(*events))
         await until(lambda: len(book.handled) == 18)
 
         async def all_set_aside() -> bool:
             return len(await dead_letters(here, namespace, NAME)) == 2
 
         await until(all_set_aside)
-        await here.events.publish([an_event(title="next")])
+        await here.events.publish(pending(an_event(title="next")))
         await until(lambda: "next" in book.handled)
     aside = await dead_letters(here, namespace, NAME)
     assert sorted(titles(aside)) == ["Task 13", "Task 7"]
@@ -186,7 +186,7 @@ async def test_an_event_that_fails_for_a_while_is_handled_in_the_end(
         await book.handle(events)
 
     async with there.events.consume(NAME, handle, 100):
-        await here.events.publish(some_events(1))
+        await here.events.publish(pending(*some_events(1)))
         await until(lambda: book.handled == ["Task 0"])
     assert await dead_letters(here, namespace, NAME) == []
 
@@ -202,7 +202,7 @@ async def test_what_is_in_hand_is_handled_to_its_end_when_a_consumer_is_left(two
 
     async with asyncio.TaskGroup() as group:
         async with there.events.consume(NAME, handle, 100):
-            group.create_task(here.events.publish(some_events(1)))
+            group.create_task(here.events.publish(pending(*some_events(1))))
             await begun.wait()
             asyncio.get_running_loop().call_later(0.05, go_on.set)
         assert handled == ["Task 0"]
@@ -242,7 +242,7 @@ async def test_every_listener_hears_every_event_in_order(two: tuple[Bus, Bus]) -
         there.events.listen(other.hear, other.miss),
     ):
         for event in events:
-            await here.events.publish([event])
+            await here.events.publish(pending(event))
         await until(lambda: len(one.heard) == len(other.heard) == 130)
     assert one.heard == other.heard == events
     assert one.misses == other.misses == 0
@@ -252,11 +252,11 @@ async def test_a_listener_hears_only_what_is_published_while_it_listens(two: tup
     here, there = two
     ear, (before, during, after) = Ear(), some_events(3)
     async with consuming(here, Book()):
-        await here.events.publish([before])
+        await here.events.publish(pending(before))
         async with there.events.listen(ear.hear, ear.miss):
-            await here.events.publish([during])
+            await here.events.publish(pending(during))
             await until(lambda: len(ear.heard) == 1)
-        await here.events.publish([after])
+        await here.events.publish(pending(after))
     assert ear.heard == [during]
 
 
@@ -270,7 +270,7 @@ async def test_a_listener_that_raises_hears_the_next_event_all_the_same(two: tup
         ear.hear(event)
 
     async with consuming(here, book), there.events.listen(hear, ear.miss):
-        await here.events.publish(some_events(3))
+        await here.events.publish(pending(*some_events(3)))
         await until(lambda: titles(ear.heard) == ["Task 0", "Task 2"])
         await until(lambda: len(book.handled) == 3)
 
@@ -282,7 +282,7 @@ async def test_facts_of_every_kind_arrive_as_they_were_and_in_their_order(
     facts: list[Event] = [an_event(), a_misfire(), an_event(), a_misfire(owner=None, exact=False)]
     ear = Ear()
     async with there.events.listen(ear.hear, ear.miss), here.events.consume(NAME, _nothing, 10):
-        await here.events.publish(facts)
+        await here.events.publish(pending(*facts))
         await until(lambda: len(ear.heard) == len(facts))
     assert ear.heard == facts
 

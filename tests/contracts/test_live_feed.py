@@ -19,7 +19,7 @@ from infra.live.notification_feed import LiveNotificationFeed, open_notification
 from infra.live.notification_tail import PAGE
 from infra.live.task_feed import LiveTaskFeed
 from infra.settings import Settings
-from tests.support.buses import KINDS, Bus, an_event, open_rabbit, open_two, some_events
+from tests.support.buses import KINDS, Bus, an_event, open_rabbit, open_two, pending, some_events
 from tests.support.storage import Storage, a_draft, ids
 from tests.support.tcp_proxy import open_proxy
 from tests.support.waiting import until
@@ -80,7 +80,7 @@ async def test_events_published_by_another_process_reach_every_watcher_of_their_
         tasks.watch("elsewhere") as stranger,
     ):
         events = some_events(5)
-        await here.events.publish(events)
+        await here.events.publish(pending(*events))
         assert await taken(one, 5) == events
         assert await taken(other, 5) == events
         assert await is_silent(stranger, 0.02)
@@ -168,7 +168,7 @@ async def test_watchers_are_ended_when_the_connection_their_events_come_by_is_lo
         bus.events.listen(tasks.hear, tasks.miss),
         tasks.watch("acme") as stream,
     ):
-        await bus.events.publish(some_events(1))
+        await bus.events.publish(pending(*some_events(1)))
         await taken(stream, 1)
         proxy.cut()
         await ends_with_resync(stream)

@@ -13,9 +13,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from domain.errors import Unavailable
+from domain.live.outbox import Pending
 from infra.rabbit import listener
 from infra.rabbit.bus import RabbitBus
-from tests.support.buses import an_event, open_rabbit, some_events
+from tests.support.buses import an_event, open_rabbit, pending, some_events
 from tests.support.consumer_queues import dead_messages
 from tests.support.tcp_proxy import TcpProxy, open_proxy
 from tests.support.waiting import until
@@ -55,7 +56,7 @@ async def published(bus: RabbitBus, events: Sequence[Any]) -> None:
     """As the relay does: again until it is known to be safe."""
     while True:
         try:
-            await bus.events.publish(events)
+            await bus.events.publish(pending(*events))
         except Unavailable:
             await asyncio.sleep(0.01)
         else:
@@ -71,7 +72,7 @@ async def test_a_publish_fails_in_time_and_the_next_succeeds_once_rabbitmq_is_ba
         direct.events.consume(NAME, handled, 100),
         open_rabbit(namespace, proxy.url) as bus,
     ):
-        await bus.events.publish([an_event(title="before")])
+        await bus.events.publish(pending(an_event(title="before")))
         if loss == "hang":
             proxy.hang()
         else:
@@ -79,7 +80,7 @@ async def test_a_publish_fails_in_time_and_the_next_succeeds_once_rabbitmq_is_ba
         for _ in range(2):
             began = time.monotonic()
             with pytest.raises(Unavailable, match="RabbitMQ"):
-                await bus.events.publish([an_event(title="meanwhile")])
+                await bus.events.publish(pending(an_event(title="meanwhile")))
             assert time.monotonic() - began < BOUND
             with pytest.raises(Unavailable, match="RabbitMQ"):
                 await bus.check()
@@ -126,7 +127,7 @@ async def test_a_consumer_that_is_cut_again_and_again_loses_nothing_and_sets_not
         await handled(events)
 
     async with open_rabbit(namespace, proxy.url) as bus, bus.events.consume(NAME, handle, 100):
-        await direct.events.publish(some_events(50))
+        await direct.events.publish(pending(*some_events(50)))
         for _ in range(8):
             session = await bus.consuming.ready()
             called.clear()
@@ -153,15 +154,15 @@ async def test_a_listener_is_told_that_it_may_have_missed_events_and_hears_the_n
         open_rabbit(namespace, proxy.url) as bus,
         bus.events.listen(lambda event: heard.append(getattr(event, "title", "")), miss),
     ):
-        await direct.events.publish([an_event(title="before")])
+        await direct.events.publish(pending(an_event(title="before")))
         await until(lambda: heard == ["before"])
         await proxy.refuse()
         await until(lambda: bus.consuming.session is None)
-        await direct.events.publish([an_event(title="unheard")])
+        await direct.events.publish(pending(an_event(title="unheard")))
         assert misses == 0  # only once it hears again is it known what to read
         await proxy.accept()
         await until(lambda: misses == 1, 15)
-        await direct.events.publish([an_event(title="after")])
+        await direct.events.publish(pending(an_event(title="after")))
         await until(lambda: heard == ["before", "after"])
     assert misses == 1
 
@@ -184,7 +185,7 @@ async def test_a_listener_that_falls_behind_is_told_that_it_missed_events(
         proxy.hang()
         large = [an_event(body="x" * 20_000) for _ in range(500)]
         for _ in range(6):  # more than the sockets in between can hold
-            await direct.events.publish(large)
+            await direct.events.publish(pending(*large))
         await proxy.accept()
         await until(lambda: misses > 0, 15)
     assert registry.get_sample_value("carillon_events_missed_total") == misses
@@ -208,7 +209,7 @@ async def test_a_process_that_starts_without_rabbitmq_takes_part_once_it_is_ther
         bus.signals.watch(),
     ):
         assert time.monotonic() - began < BOUND
-        await direct.events.publish(some_events(3))
+        await direct.events.publish(pending(*some_events(3)))
         await proxy.accept()
         await until(lambda: len(handled.titles) == 3 and misses == 1, 15)
         await published(bus, [an_event(title="from here")])
@@ -229,7 +230,7 @@ async def test_a_queue_that_was_deleted_is_declared_again(
         await channel.queue_delete(f"{namespace}.{NAME}")
 
         async def arrives() -> bool:
-            await direct.events.publish([an_event(title="after")])
+            await direct.events.publish(pending(an_event(title="after")))
             return "after" in handled.titles
 
         await until(arrives, 15)
@@ -242,7 +243,7 @@ async def test_an_exchange_that_was_deleted_is_declared_again(
         channel = await connection.channel()
         await channel.exchange_delete(f"{namespace}.events")
     with pytest.raises(Unavailable):
-        await direct.events.publish(some_events(1))
+        await direct.events.publish(pending(*some_events(1)))
     async with asyncio.timeout(15):
         await published(direct, some_events(1))
 
@@ -261,8 +262,9 @@ async def test_what_cannot_be_read_is_set_aside_as_it_is_and_the_rest_handled(
     ):
         channel = await connection.channel()
         exchange = await channel.get_exchange(f"{namespace}.events")
-        await exchange.publish(aio_pika.Message(body, message_id="odd"), "task.changed.v1")
-        await direct.events.publish([an_event(title="good")])
+        odd = aio_pika.Message(body, message_id="odd", type="task.changed.v1")
+        await exchange.publish(odd, "task.changed.v1")
+        await direct.events.publish(pending(an_event(title="good")))
         await until(lambda: handled.titles == heard == ["good"])
 
         async def set_aside() -> bool:
@@ -278,9 +280,10 @@ async def test_a_message_says_what_it_is(direct: RabbitBus, amqp_url: str, names
         channel = await connection.channel()
         queue = await channel.get_queue(f"{namespace}.{NAME}", ensure=False)
         event = an_event()
-        await direct.events.publish([event])
+        wire = event.to_wire() | {"more": "than this version knows"}
+        await direct.events.publish([Pending(1, event, json.dumps(wire))])
         message = await queue.get(no_ack=True)
-    assert json.loads(message.body) == [event.to_wire()]
+    assert json.loads(message.body) == [wire]
     assert message.message_id == event.event_id
     assert message.type == "task.changed.v1"
     assert message.routing_key == "task.changed.v1.SUCCEEDED"

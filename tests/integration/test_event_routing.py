@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractQueue
 from domain.contracts.events import Event
 from domain.contracts.tasks import TaskEventKind
 from infra.rabbit.event_wire import packed, read_events
-from tests.support.buses import a_misfire, an_event, open_rabbit
+from tests.support.buses import a_misfire, an_event, open_rabbit, pending
 
 pytestmark = pytest.mark.rabbit
 
@@ -30,7 +30,7 @@ async def queue(amqp_url: str, namespace: str) -> AsyncIterator[AbstractQueue]:
 async def published(namespace: str, *events: Event) -> None:
     """By a process that has just come."""
     async with open_rabbit(namespace) as bus:
-        await bus.events.publish(events)
+        await bus.events.publish(pending(*events))
 
 
 async def taken(queue: AbstractQueue) -> Sequence[Event]:
@@ -56,7 +56,7 @@ async def test_what_an_older_relay_publishes_reaches_it(
 ) -> None:
     async with await aio_pika.connect(amqp_url) as connection:
         exchange = await (await connection.channel()).get_exchange(f"{namespace}.events")
-        for _, message in packed([QUIET, LOUD]):
+        for _, message in packed(pending(QUIET, LOUD)):
             await exchange.publish(message, message.type or "")
     assert await taken(queue) == [QUIET, LOUD]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,8 +13,10 @@ from prometheus_client import CollectorRegistry
 from pydantic import AmqpDsn
 
 from domain.actions.model import ActionKind
+from domain.contracts.events import Event
 from domain.contracts.schedules import ScheduleMisfiredV1
 from domain.contracts.tasks import TaskChangedV1, TaskEventKind
+from domain.live.outbox import Pending
 from domain.live.ports import Events, HandOver, Signals
 from domain.tasks.states import TaskState
 from infra.memory.broker import build_stub_broker
@@ -99,6 +102,11 @@ def a_misfire(**changes: Any) -> ScheduleMisfiredV1:
         traceparent=TRACEPARENT,
     )
     return replace(event, **changes)
+
+
+def pending(*events: Event) -> list[Pending]:
+    """As the outbox has them."""
+    return [Pending(seq, event, json.dumps(event.to_wire())) for seq, event in enumerate(events, start=1)]
 
 
 def some_events(count: int) -> list[TaskChangedV1]:

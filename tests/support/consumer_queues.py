@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import aio_pika
 
-from domain.contracts.events import event_from_wire
+from infra.live.event_reading import read_events
 from infra.memory.bus import MemoryBus
 from tests.support.buses import Bus
 from tests.support.services import RABBIT
@@ -16,8 +15,8 @@ from tests.support.services import RABBIT
 async def dead_letters(bus: Bus, namespace: str, name: str) -> list[Any]:
     if isinstance(bus, MemoryBus):
         return bus.events.dead_letters(name)
-    bodies = [json.loads(message.body) for message in await dead_messages(namespace, name)]
-    return [event_from_wire(wire) for body in bodies for wire in body]
+    dead = await dead_messages(namespace, name)
+    return [event for message in dead for event in read_events(message.body, message.type)]
 
 
 async def dead_messages(namespace: str, name: str) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -121,9 +122,9 @@ class FakeEvents:
         self.published: list[Event] = []
         self.handlers: dict[str, Handle] = {}
 
-    async def publish(self, events: Sequence[Event]) -> None:
+    async def publish(self, events: Sequence[Pending]) -> None:
         self.faults.before("publish")
-        self.published.extend(events)
+        self.published.extend(one.event for one in events)
         self.faults.after("publish")
 
     @asynccontextmanager
@@ -151,7 +152,7 @@ class FakeOutbox:
 
     def add(self, *events: Event) -> None:
         for event in events:
-            self.pending.append(Pending(len(self.pending) + 1, event))
+            self.pending.append(Pending(len(self.pending) + 1, event, json.dumps(event.to_wire())))
 
     @asynccontextmanager
     async def lead(self) -> AsyncIterator[FakeOutboxLead]:

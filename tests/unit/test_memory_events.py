@@ -14,7 +14,7 @@ from infra.live import batches
 from infra.memory.broker import build_stub_broker
 from infra.memory.bus import MemoryBus, open_memory_bus
 from infra.settings import Settings
-from tests.support.buses import some_events
+from tests.support.buses import pending, some_events
 from tests.support.waiting import until
 
 
@@ -37,7 +37,7 @@ async def test_a_publish_returns_only_when_its_events_are_handled(bus: MemoryBus
         handled.extend(event.title for event in events)
 
     async with bus.events.consume("notifier", handle, 2), asyncio.TaskGroup() as group:
-        publishing = group.create_task(bus.events.publish(some_events(5)))
+        publishing = group.create_task(bus.events.publish(pending(*some_events(5))))
         for _ in range(20):
             await asyncio.sleep(0)
         assert not publishing.done()
@@ -65,13 +65,13 @@ async def test_a_publish_whose_consumer_leaves_in_an_outage_fails_and_the_next_c
             await called.wait()
         await publishing
     async with bus.events.consume("notifier", handle, 2):
-        await bus.events.publish(events)
+        await bus.events.publish(pending(*events))
     assert handled == ["Task 0", "Task 1", "Task 2"]
 
 
 async def refused(bus: MemoryBus, events: Sequence[Any]) -> None:
     with pytest.raises(Unavailable):
-        await bus.events.publish(events)
+        await bus.events.publish(pending(*events))
 
 
 async def test_events_are_counted(bus: MemoryBus, registry: CollectorRegistry) -> None:
@@ -80,7 +80,7 @@ async def test_events_are_counted(bus: MemoryBus, registry: CollectorRegistry) -
             raise ValueError("poison")
 
     async with bus.events.consume("notifier", handle, 10):
-        await bus.events.publish(some_events(3))
+        await bus.events.publish(pending(*some_events(3)))
         await until(lambda: len(bus.events.dead_letters("notifier")) == 1)
     consumer = {"consumer": "notifier"}
     counted = {
