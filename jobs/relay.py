@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from domain.live.outbox import OutboxLead
 from domain.live.ports import Signal, SignalWatch
@@ -16,20 +17,24 @@ from jobs.stop import Stop
 log = logging.getLogger(__name__)
 
 
-async def relay_once(services: Services, lead: OutboxLead) -> int:
-    """How many events were published, up to a batch. Raises Unavailable; then they are published again."""
-    pending = await lead.oldest(services.settings.relay_batch)
+GATHERING = 0.005
+"""Seconds between two rounds that do not fill a batch: what comes meanwhile is published together."""
+
+
+async def relay_once(services: Services, lead: OutboxLead, confirmed: Sequence[int] = ()) -> list[int]:
+    """The places of the events that were published, up to a batch: to be removed, at the latest by the next
+    call, which is given them as `confirmed`. Raises Unavailable; then any of them are published again."""
+    pending = await lead.oldest(services.settings.relay_batch, confirmed)
     if not pending:
-        return 0
+        return []
     facts = [one.event for one in pending]
     # First: who hears of a change must not then read an older row.
     await services.forget(facts)
     await services.events.publish(pending)
-    await lead.remove([one.seq for one in pending])
     for fact in facts if log.isEnabledFor(logging.DEBUG) else ():
         with in_trace(fact.traceparent):
             log.debug("published", extra={"event_id": fact.event_id, "type": fact.type})
-    return len(pending)
+    return [one.seq for one in pending]
 
 
 async def run_relay(services: Services, stop: Stop, metrics: JobMetrics) -> None:
@@ -55,12 +60,26 @@ async def _publish(
 ) -> None:
     clock, settings = asyncio.get_running_loop().time, services.settings
     look_again = clock() + settings.poll_interval
+    confirmed: list[int] = []
     while not stop.asked:
         if clock() >= look_again:
             await lead.acquire()
             look_again = clock() + settings.poll_interval
-        sent = await relay_once(services, lead)
+        confirmed = await relay_once(services, lead, confirmed)
         outage.over()
-        if sent < settings.relay_batch:
-            async with stop.interrupts():
-                await watch.wait(settings.poll_interval)
+        if len(confirmed) < settings.relay_batch:
+            if confirmed and not await _gathered(watch, stop):
+                await lead.remove(confirmed)
+                confirmed = []
+            if not confirmed:
+                async with stop.interrupts():
+                    await watch.wait(settings.poll_interval)
+    if confirmed:
+        await lead.remove(confirmed)
+
+
+async def _gathered(watch: SignalWatch, stop: Stop) -> bool:
+    """Whether there is more to publish a moment later."""
+    async with stop.interrupts():
+        await asyncio.sleep(GATHERING)
+    return bool(await watch.wait(0))

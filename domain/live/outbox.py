@@ -25,8 +25,11 @@ class OutboxLead(Protocol):
         """Take on partitions that nobody owns. How many are owned now."""
         ...
 
-    async def oldest(self, limit: int) -> list[Pending]:
-        """The oldest events of the owned partitions, the facts of one task in order."""
+    async def oldest(self, limit: int, confirmed: Sequence[int] = ()) -> list[Pending]:
+        """The oldest events of the owned partitions, the facts of one task in order.
+
+        What was `confirmed` as published is removed by the same step.
+        """
         ...
 
     async def remove(self, seqs: Sequence[int]) -> None:

@@ -45,9 +45,13 @@ class TaskCache:
         await self._cache.put([Entry(self._key(tenant, id), UNKNOWN, None) for id in ids])
 
     async def forget(self, changes: Sequence[TaskVersion]) -> None:
-        """To be called when a change that the cache was not given the task of is committed."""
+        """To be called when a change that the cache was not given the task of is committed.
+
+        In the order of the changes: of each task only the last is told.
+        """
+        last = {change.id: change for change in changes}.values()
         await self._cache.put(
-            [Entry(self._key(change.tenant, change.id), change.version, None) for change in changes]
+            [Entry(self._key(change.tenant, change.id), change.version, None) for change in last]
         )
 
     async def forget_deleted(self, tenant: str, id: UUID) -> None:

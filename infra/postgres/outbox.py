@@ -26,9 +26,10 @@ LOCK_SPACE = 0x0CA211
 
 ACQUIRE = "select p from unnest($1::int[]) as p where pg_try_advisory_lock($2, p)"
 OLDEST = """
+with removed as (delete from outbox where seq = any($4))
 select seq, event, event->>'type' as type from outbox
-where partition = any($1) and seq > $2 order by seq limit $3
-"""  # outbox_pkey
+where partition = any($1) and seq > $2 and seq not in (select unnest($4::bigint[])) order by seq limit $3
+"""  # outbox_pkey; what it removes it still sees itself
 # No relay leads this partition: what cannot be read is kept there, and holds up nothing.
 SET_ASIDE = "update outbox set partition = -1 where seq = any($1)"
 REMOVE = "delete from outbox where seq = any($1)"
@@ -96,12 +97,12 @@ class PostgresOutboxLead:
         self._owned.update(record["p"] for record in taken)
         return len(self._owned)
 
-    async def oldest(self, limit: int) -> list[Pending]:
+    async def oldest(self, limit: int, confirmed: Sequence[int] = ()) -> list[Pending]:
         pending: list[Pending] = []
         unreadable: list[int] = []
         owned = sorted(self._owned)
         await self.floor.look(owned)
-        records = await self._fetch(OLDEST, owned, self.floor.at, limit)
+        records = await self._fetch(OLDEST, owned, self.floor.at, limit, list(confirmed))
         self.floor.seen(records[0]["seq"] if records else None)
         for record in records:
             try:

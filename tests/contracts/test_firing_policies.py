@@ -40,7 +40,7 @@ async def test_people_are_told_once_of_fire_times_that_were_dropped(storage: Sto
     services = services_of(outbox=storage.outbox, events=events, notifications=storage.notifications)
     async with storage.outbox.lead() as lead:
         await lead.acquire()
-        await relay_once(services, lead)
+        await lead.remove(await relay_once(services, lead))
     metrics = JobMetrics(services.metrics)
     for _ in range(2):
         await notify(services, events.published, metrics)

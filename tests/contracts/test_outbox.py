@@ -88,6 +88,16 @@ async def test_only_what_is_removed_is_gone(storage: Storage) -> None:
     assert age >= 0
 
 
+async def test_what_was_confirmed_is_removed_by_the_next_look(storage: Storage) -> None:
+    await storage.added(*(a_task() for _ in range(5)))
+    async with storage.outbox.lead() as lead:
+        await lead.acquire()
+        assert [one.seq for one in await lead.oldest(2)] == [1, 2]
+        assert [one.seq for one in await lead.oldest(2, [1, 2])] == [3, 4]
+        assert [one.seq for one in await lead.oldest(10, [4])] == [3, 5]
+        assert [one.seq for one in await lead.oldest(10)] == [3, 5]
+
+
 async def left(lead: PostgresOutboxLead) -> list[int]:
     return [one.seq for one in await lead.oldest(100)]
 

@@ -28,6 +28,7 @@ STEPS = [
     ("worker", "before attempts.finish"),
     ("worker", "after attempts.finish"),
     ("relay", "before events.publish"),
+    ("relay", "after outbox.oldest"),
     ("relay", "before outbox.remove"),
     ("relay", "after outbox.remove"),
     ("notifier", "before notifications.add"),

@@ -101,6 +101,8 @@ class EngineMachine(RuleBasedStateMachine):
         self.storage = engine.storage
         self.model = Model()
         self.published = Published()
+        self.confirmed: list[int] = []
+        """Published, and to be removed by the next look."""
 
     @initialize(running=st.integers(0, 3), attempts=st.sampled_from([1, 2, 9]))
     def begin(self, running: int, attempts: int) -> None:
@@ -380,14 +382,17 @@ class EngineMachine(RuleBasedStateMachine):
         moved = self.engine.at_once(*calls)
         assert sum(moved) == self.model.rescue_cancellations()
 
-    @command(always, limit=st.integers(1, 20), killed=seldom)
-    def relay(self, limit: int, *, killed: bool) -> None:
-        """A relay that is killed has published, and removed nothing."""
-        pending = self.engine.do(self.engine.lead.oldest(limit))
+    @command(always, limit=st.integers(1, 20), killed=seldom, more=st.booleans())
+    def relay(self, limit: int, *, killed: bool, more: bool) -> None:
+        """A relay that is killed has published, and removed nothing; else the next one may remove."""
+        pending = self.engine.do(self.engine.lead.oldest(limit, self.confirmed))
+        self.confirmed = []
         for event in (one.event for one in pending):
             assert isinstance(event, TaskChangedV1)
             self.published.add(event.task_id, event.version, event.kind.value)
-        if pending and not killed:
+        if pending and not killed and more:
+            self.confirmed = [one.seq for one in pending]
+        elif pending and not killed:
             self.engine.do(self.engine.lead.remove([one.seq for one in pending]))
 
     # What holds after each

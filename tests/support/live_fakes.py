@@ -48,7 +48,8 @@ class Faults:
 
 
 class FakeWatch:
-    """Its waits end when a signal comes or the test lets them lapse; never because time passes."""
+    """Its waits, if for any time at all, end when a signal comes or the test lets them lapse; never because
+    time passes."""
 
     def __init__(self) -> None:
         self.waits: list[float] = []
@@ -56,8 +57,9 @@ class FakeWatch:
         self._woken = asyncio.Event()
 
     async def wait(self, timeout: float) -> frozenset[str]:  # noqa: ASYNC109  as the port has it
-        self.waits.append(timeout)
-        if not self._keys:
+        if timeout:
+            self.waits.append(timeout)
+        if timeout and not self._keys:
             self._woken.clear()
             await self._woken.wait()
         keys, self._keys = frozenset(self._keys), set()
@@ -148,11 +150,16 @@ class FakeOutbox:
         self.faults = Faults()
         self.pending: list[Pending] = []
         self.leads = 0
+        self.added = 0
         self.taken_elsewhere = False
 
     def add(self, *events: Event) -> None:
         for event in events:
-            self.pending.append(Pending(len(self.pending) + 1, event, json.dumps(event.to_wire())))
+            self.added += 1
+            self.pending.append(Pending(self.added, event, json.dumps(event.to_wire())))
+
+    def forget(self, seqs: Sequence[int]) -> None:
+        self.pending = [one for one in self.pending if one.seq not in seqs]
 
     @asynccontextmanager
     async def lead(self) -> AsyncIterator[FakeOutboxLead]:
@@ -172,13 +179,14 @@ class FakeOutboxLead:
         self._outbox.faults.before("acquire")
         return 0 if self._outbox.taken_elsewhere else 1
 
-    async def oldest(self, limit: int) -> list[Pending]:
+    async def oldest(self, limit: int, confirmed: Sequence[int] = ()) -> list[Pending]:
         self._outbox.faults.before("oldest")
+        self._outbox.forget(confirmed)
         return self._outbox.pending[:limit]
 
     async def remove(self, seqs: Sequence[int]) -> None:
         self._outbox.faults.before("remove")
-        self._outbox.pending = [one for one in self._outbox.pending if one.seq not in seqs]
+        self._outbox.forget(seqs)
 
 
 class FakeNotifications:

@@ -48,6 +48,18 @@ async def test_what_is_written_within_a_moment_is_told_together(monkeypatch: pyt
         assert registry.get_sample_value(TOLD, {"outcome": "invalidate"}) == 2
 
 
+async def test_of_several_changes_of_a_task_only_the_last_is_told() -> None:
+    registry = CollectorRegistry()
+    async with open_memory_cache(Settings(), registry) as memory:
+        cache = TaskCache(memory, "test", registry)
+        one, other = a_task(), a_task()
+        changes = [TaskVersion("acme", task.id, version) for version in (2, 3) for task in (one, other)]
+        await cache.forget(changes)
+        assert registry.get_sample_value("carillon_cache_operations_total", {"outcome": "invalidate"}) == 2
+        await cache.keep([replace(one, version=2), replace(other, version=3)])
+        assert [task is not None for task in await cache.get("acme", [one.id, other.id])] == [False, True]
+
+
 async def test_what_waits_at_the_end_is_told() -> None:
     registry = CollectorRegistry()
     async with open_memory_cache(Settings(), registry) as memory:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
+import jobs.relay
+from domain.contracts.events import Event
 from domain.contracts.tasks import TaskChangedV1
 from domain.errors import Unavailable
 from domain.live.ports import Signal
@@ -40,7 +44,9 @@ class Relay:
 
     async def once(self) -> int:
         async with self.outbox.lead() as lead:
-            return await relay_once(self.services, lead)
+            published = await relay_once(self.services, lead)
+            await lead.remove(published)
+            return len(published)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -85,6 +91,42 @@ async def test_it_empties_the_outbox_then_waits_for_a_signal() -> None:
         relay.outbox.add(an_event())
         relay.signals.send(Signal.OUTBOX)
         await until(lambda: len(relay.events.published) == 6)
+
+
+async def test_it_lets_a_moment_pass_for_more_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.relay, "GATHERING", 3_600)
+    relay = Relay()
+    first, *more = [an_event() for _ in range(3)]
+    relay.outbox.add(first)
+    async with relay.running():
+        await until(lambda: relay.events.published)
+        relay.outbox.add(*more)
+        relay.signals.send(Signal.OUTBOX)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert relay.events.published == [first]
+    assert [one.event for one in relay.outbox.pending] == more, "what was published is removed at a stop"
+
+
+async def test_what_is_published_is_removed_with_the_next_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs.relay, "GATHERING", 0)
+    relay = Relay()
+    events = [an_event() for _ in range(3)]
+    coming = iter(events[1:])
+
+    async def forget(_: Sequence[Event]) -> None:
+        for event in itertools.islice(coming, 1):
+            relay.outbox.add(event)
+            relay.signals.send(Signal.OUTBOX)
+
+    relay.services = replace(relay.services, forget=forget)
+    relay.outbox.add(events[0])
+    async with relay.running():
+        await until(lambda: not relay.outbox.pending)
+    assert relay.events.published == events
+    assert relay.outbox.faults.count("remove") == 1, "of what nothing came after"
 
 
 async def test_a_lost_signal_costs_one_poll_interval() -> None:
