@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 GATHERING = 0.005
-"""Seconds between two rounds that do not fill a batch: what comes meanwhile is published together."""
+"""Seconds after a round that did not fill a batch: what comes meanwhile is published together."""
 
 
 async def relay_once(services: Services, lead: OutboxLead, confirmed: Sequence[int] = ()) -> list[int]:
@@ -67,19 +67,11 @@ async def _publish(
             look_again = clock() + settings.poll_interval
         confirmed = await relay_once(services, lead, confirmed)
         outage.over()
-        if len(confirmed) < settings.relay_batch:
-            if confirmed and not await _gathered(watch, stop):
-                await lead.remove(confirmed)
-                confirmed = []
+        async with stop.interrupts():
             if not confirmed:
-                async with stop.interrupts():
-                    await watch.wait(settings.poll_interval)
+                await watch.wait(settings.poll_interval)
+            elif len(confirmed) < settings.relay_batch:
+                # Whatever was heard meanwhile: it has to look again, to remove what is confirmed.
+                await asyncio.sleep(GATHERING)
     if confirmed:
         await lead.remove(confirmed)
-
-
-async def _gathered(watch: SignalWatch, stop: Stop) -> bool:
-    """Whether there is more to publish a moment later."""
-    async with stop.interrupts():
-        await asyncio.sleep(GATHERING)
-    return bool(await watch.wait(0))

@@ -16,6 +16,7 @@ class KeyWatch:
     def __init__(self) -> None:
         self._keys: set[str] = set()
         self._arrival = asyncio.Event()
+        self._taken = asyncio.Event()
 
     def hear(self, keys: Iterable[str]) -> int:
         """How many were dropped."""
@@ -27,7 +28,12 @@ class KeyWatch:
                 dropped += 1
         if self._keys:
             self._arrival.set()
+            self._taken.clear()
         return dropped
+
+    async def taken(self) -> None:
+        """Returns once what was heard so far is taken."""
+        await self._taken.wait()
 
     async def wait(self, timeout: float) -> frozenset[str]:  # noqa: ASYNC109  a lapse is an answer here
         if not self._keys:
@@ -35,5 +41,6 @@ class KeyWatch:
                 async with asyncio.timeout(timeout):
                     await self._arrival.wait()
         self._arrival.clear()
+        self._taken.set()
         keys, self._keys = frozenset(self._keys), set()
         return keys

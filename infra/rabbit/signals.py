@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
@@ -32,6 +32,8 @@ MAX_PENDING = 10_000
 KEYS_PER_MESSAGE = 500
 MAX_WAITING = 1_000
 """Messages that wait for one watcher; the oldest is dropped first."""
+ALIKE = frozenset({Signal.OUTBOX})
+"""One of these says as much as many: what comes before a watcher takes the last one is dropped in RabbitMQ."""
 
 
 class RabbitSignals:
@@ -107,6 +109,7 @@ class RabbitSignals:
     @asynccontextmanager
     async def watch(self, *signals: Signal) -> AsyncIterator[KeyWatch]:
         watch = KeyWatch()
+        one_by_one = ALIKE.issuperset(signals)
 
         async def hear(message: AbstractIncomingMessage) -> None:
             try:
@@ -116,17 +119,29 @@ class RabbitSignals:
                 return
             self._metrics.dropped.inc(watch.hear(keys))
 
+        async def hear_one(message: AbstractIncomingMessage) -> None:
+            await hear(message)
+            await watch.taken()
+            with suppress(Unavailable), told_as_unavailable():  # the queue has gone with its connection
+                await message.ack()
+
         @asynccontextmanager
         async def serve(channel: AbstractChannel) -> AsyncIterator[None]:
             queue = await channel.declare_queue(
-                exclusive=True, auto_delete=True, arguments={"x-max-length": MAX_WAITING}
+                exclusive=True,
+                auto_delete=True,
+                arguments={"x-max-length": 1 if one_by_one else MAX_WAITING},
             )
             exchange = await channel.declare_exchange(
                 self._names.signals, aio_pika.ExchangeType.DIRECT, durable=True
             )
             for signal in signals:
                 await queue.bind(exchange, signal.value)
-            await queue.consume(hear, no_ack=True)
+            if one_by_one:
+                await channel.set_qos(prefetch_count=1)
+                await queue.consume(hear_one)
+            else:
+                await queue.consume(hear, no_ack=True)
             yield
 
         async with subscribed(self._tasks, self._consuming, "signals", serve):

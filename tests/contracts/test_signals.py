@@ -103,20 +103,41 @@ async def test_an_error_of_the_watcher_is_raised_as_it_is(two: tuple[Bus, Bus]) 
             raise ZeroDivisionError
 
 
+@pytest.mark.rabbit
+async def test_of_signals_that_are_alike_no_more_come_than_are_taken(namespace: str) -> None:
+    async with (
+        open_rabbit(namespace) as bus,
+        bus.signals.watch(Signal.OUTBOX) as watch,
+        bus.signals.watch(Signal.OUTBOX, Signal.DUE) as everything,
+    ):
+        for number in range(20):
+            bus.signals.send(Signal.OUTBOX, str(number))
+            await bus.signals.send_once()
+        assert len(await heard(everything, 20)) == 20
+        first = await watch.wait(SOON)
+        last = await watch.wait(SOON)
+        assert "0" in first
+        assert "19" in last
+        assert len(first | last) < 20
+        bus.signals.send(Signal.OUTBOX, "later")
+        assert await watch.wait(SOON) == {"later"}
+
+
 # RabbitMQ may be gone
 
 
 @pytest.mark.rabbit
+@pytest.mark.parametrize("signal", [Signal.DUE, Signal.OUTBOX])
 @pytest.mark.parametrize("loss", ["refuse", "cut", "hang"])
 async def test_signals_are_heard_again_after_rabbitmq_was_lost(
-    amqp_url: str, namespace: str, loss: str
+    amqp_url: str, namespace: str, loss: str, signal: Signal
 ) -> None:
     async with (
         open_proxy(amqp_url) as proxy,
         open_rabbit(namespace, proxy.url) as bus,
-        bus.signals.watch(Signal.DUE) as watch,
+        bus.signals.watch(signal) as watch,
     ):
-        bus.signals.send(Signal.DUE, "before")
+        bus.signals.send(signal, "before")
         assert await watch.wait(SOON) == {"before"}
         match loss:
             case "refuse":
@@ -128,12 +149,12 @@ async def test_signals_are_heard_again_after_rabbitmq_was_lost(
 
         began = time.monotonic()
         for number in range(100):
-            bus.signals.send(Signal.DUE, f"meanwhile {number}")
+            bus.signals.send(signal, f"meanwhile {number}")
         assert time.monotonic() - began < 0.5
         await proxy.accept()
 
         async def heard_again() -> bool:
-            bus.signals.send(Signal.DUE, "after")
+            bus.signals.send(signal, "after")
             return "after" in await watch.wait(0.05)
 
         await until(heard_again, 20)

@@ -28,9 +28,8 @@ STEPS = [
     ("worker", "before attempts.finish"),
     ("worker", "after attempts.finish"),
     ("relay", "before events.publish"),
+    ("relay", "before outbox.oldest"),
     ("relay", "after outbox.oldest"),
-    ("relay", "before outbox.remove"),
-    ("relay", "after outbox.remove"),
     ("notifier", "before notifications.add"),
     ("notifier", "after notifications.add"),
 ]

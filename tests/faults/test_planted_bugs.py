@@ -112,7 +112,7 @@ FOUND_BY_THE_MACHINE = [
     Bug("a forced cancellation keeps the fence", rescue, "DEAF_CANCELLATIONS", "fence = t.fence + 1, "),
     Bug("events are told in no order", outbox, "OLDEST", "order by seq", "order by partition desc, seq desc"),
     Bug("what was not published is removed", outbox, "REMOVE", "seq = any($1)", "seq <= ($1::bigint[])[1] + 3"),
-    Bug("a look removes too much", outbox, "OLDEST", "seq = any($4)", "seq <= ($4::bigint[])[1] + 3"),
+    Bug("a look removes too much", outbox, "OLDEST", "seq = any($4)", "seq >= any($4)"),
 ]
 
 

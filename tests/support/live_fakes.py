@@ -48,8 +48,7 @@ class Faults:
 
 
 class FakeWatch:
-    """Its waits, if for any time at all, end when a signal comes or the test lets them lapse; never because
-    time passes."""
+    """Its waits end when a signal comes or the test lets them lapse; never because time passes."""
 
     def __init__(self) -> None:
         self.waits: list[float] = []
@@ -57,9 +56,8 @@ class FakeWatch:
         self._woken = asyncio.Event()
 
     async def wait(self, timeout: float) -> frozenset[str]:  # noqa: ASYNC109  as the port has it
-        if timeout:
-            self.waits.append(timeout)
-        if timeout and not self._keys:
+        self.waits.append(timeout)
+        if not self._keys:
             self._woken.clear()
             await self._woken.wait()
         keys, self._keys = frozenset(self._keys), set()
