@@ -46,6 +46,7 @@ from infra.memory.cache import open_memory_cache
 from infra.postgres.activity import PostgresActivity
 from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.bulk import PostgresBulkTasks
+from infra.postgres.claiming import SETTINGS as CLAIMING_SETTINGS
 from infra.postgres.database import OUTAGES, DatabaseMetrics, open_database
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.figures import PostgresFigures
@@ -159,7 +160,13 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )
         # Connections of their own: the first claim on each has to be planned, and tasks are late by that.
         claiming = await stack.enter_async_context(
-            open_database(url, size=CLAIMING_POOL, limit=settings.database_timeout, metrics=database_metrics)
+            open_database(
+                url,
+                size=CLAIMING_POOL,
+                limit=settings.database_timeout,
+                metrics=database_metrics,
+                settings=CLAIMING_SETTINGS,
+            )
         )
         figures = PostgresFigures(database)
         health: dict[str, Check] = {"postgres": figures.ping}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
+from domain.attempts.ports import Claimed
 from domain.errors import Unavailable
 from domain.live.ports import Signal, SignalWatch
 from infra.bootstrap import Services
@@ -25,7 +28,8 @@ MESSAGES = 8
 SHORTEST_NAP = 0.002
 TENDING_SECONDS = 60.0
 GATHER = 0.02
-"""Seconds in which room gathers when there is little of it: one task costs about what ten do."""
+"""Seconds in which room gathers when a claim left none: one task costs about what ten do."""
+NONE = timedelta(0)
 
 
 def batches(ids: Sequence[UUID]) -> list[Sequence[UUID]]:
@@ -36,13 +40,14 @@ def batches(ids: Sequence[UUID]) -> list[Sequence[UUID]]:
 
 async def schedule_once(services: Services, metrics: JobMetrics) -> int:
     """How many tasks were handed over; at most what the workers have room for. Raises Unavailable."""
-    return await _hand_over(services, metrics, services.settings.claim_batch)
+    claimed = await services.due_tasks.claim(services.settings.claim_batch)
+    await _hand_over(services, metrics, claimed.ids)
+    return len(claimed.ids)
 
 
-async def _hand_over(services: Services, metrics: JobMetrics, limit: int) -> int:
-    ids = await services.due_tasks.claim(limit)
+async def _hand_over(services: Services, metrics: JobMetrics, ids: Sequence[UUID]) -> None:
     if not ids:
-        return 0
+        return
     try:  # relays are told by the worker, a moment later: then both events go together
         await services.hand_over.send(batches(ids))
     except BaseException:
@@ -50,7 +55,6 @@ async def _hand_over(services: Services, metrics: JobMetrics, limit: int) -> int
         await _take_back(services, ids)
         raise
     metrics.handed_over.inc(len(ids))
-    return len(ids)
 
 
 async def _take_back(services: Services, ids: Sequence[UUID]) -> None:
@@ -121,33 +125,46 @@ class _Rounds:
     async def _round(self) -> None:
         # While the broker is away, one: what cannot be handed over costs two events.
         limit = 1 if self._outage.lasts else self._services.settings.claim_batch
-        handed = await _hand_over(self._services, self._metrics, limit)
-        if handed == limit:
+        claimed = await self._services.due_tasks.claim(limit)
+        answered = time.monotonic()
+        await _hand_over(self._services, self._metrics, claimed.ids)
+        if len(claimed.ids) == limit:
             return
-        if await self._until_due():
-            self._nap = SHORTEST_NAP
-        elif (room := await self._services.due_tasks.room()) <= 0:
-            await self._wait(self._room, self._poll)
-        elif room < handed:
-            await self._wait(self._room, GATHER)
-        elif not handed:
-            # Another scheduler is at it, or it fell due just now.
-            await self._wait(self._due, self._nap)
-            self._nap = min(self._nap * 2, self._poll)
-
-    async def _until_due(self) -> bool:
-        """Returns when something may be due; whether that took any waiting."""
-        slept = False
-        while not self._stop.asked:
+        due_in: timedelta | None
+        if idle := claimed.idle_for > NONE:
+            due_in = claimed.idle_for - timedelta(seconds=time.monotonic() - answered)
+        else:
             due_in = await self._services.due_tasks.next_due_in()
+        if idle or due_in is None or due_in > NONE:
+            self._nap = SHORTEST_NAP
+            await self._until_due(due_in)
+        else:
+            await self._until_claimable(claimed)
+
+    async def _until_due(self, due_in: timedelta | None) -> None:
+        """Returns when something may be due."""
+        while not self._stop.asked:
             seconds = self._poll if due_in is None else due_in.total_seconds()
             if seconds <= 0:
-                return slept
-            slept = True
+                return
             heard = await self._wait(self._due, min(seconds, self._poll))
             if heard or (due_in is not None and seconds <= self._poll):
-                return slept
-        return slept
+                return
+            due_in = await self._services.due_tasks.next_due_in()
+
+    async def _until_claimable(self, claimed: Claimed) -> None:
+        """Something is due that this claim did not take."""
+        if claimed.room > 0:
+            if not claimed.ids:
+                # Another scheduler is at it, or it fell due just now.
+                await self._wait(self._due, self._nap)
+                self._nap = min(self._nap * 2, self._poll)
+            return
+        room = await self._services.due_tasks.room()
+        if room <= 0:
+            await self._wait(self._room, self._poll)
+        elif room < len(claimed.ids):
+            await self._wait(self._room, GATHER)
 
     async def _wait(self, watch: SignalWatch, seconds: float) -> bool:
         heard: frozenset[str] = frozenset()

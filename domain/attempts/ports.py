@@ -14,6 +14,15 @@ from domain.attempts.model import Attempt, Progress, Settled, Started
 from domain.contracts.tasks import TaskChangedV1
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    ids: Sequence[UUID]
+    room: int
+    """How many more tasks than these the live workers can take."""
+    idle_for: timedelta = timedelta(0)
+    """No other task falls due before; zero or less when the claim cannot tell."""
+
+
 class DueTasks(Protocol):
     """The scheduler's side: from due to handed over."""
 
@@ -21,7 +30,7 @@ class DueTasks(Protocol):
         """How many more tasks the live workers can take, those handed over already counted."""
         ...
 
-    async def claim(self, limit: int) -> list[UUID]:
+    async def claim(self, limit: int) -> Claimed:
         """Due tasks made QUEUED, the most urgent of a tenant first, then the longest due. Never early.
 
         The tenant with the fewest tasks in flight comes first. No more than there is room for, and than the

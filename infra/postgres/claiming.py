@@ -1,44 +1,33 @@
 """The statements that choose due tasks: by lanes, within the limits of queues and keys, fair between tenants.
 
-Parameters 1 to 3, 1 to 8 or 1 to 11 are those of `infra.postgres.floors.Floors`.
+Parameters 1 to 3 or 1 to 11 are those of `infra.postgres.floors.Floors`.
 """
 
 from __future__ import annotations
 
+from infra.postgres.claim_parts import (
+    ANSWER,
+    AWAITING,
+    BUSY,
+    CLAIMED,
+    DUE_AT,
+    IN_FLIGHT,
+    PLACES,
+    ROOM,
+    SKIPPED,
+    WAITING,
+    chosen,
+    room,
+    row,
+)
 from infra.postgres.lanes import reopen
-
-_WAITING = "state in ('SCHEDULED', 'RETRYING') and not awaits_key"  # tasks_claimable, tasks_keyed
-_AWAITING = "state in ('SCHEDULED', 'RETRYING') and awaits_key"  # tasks_awaiting_key
-_AT_WORK = "state in ('QUEUED', 'RUNNING')"  # tasks_in_flight
-_FLOOR = "(least($1::timestamptz, now()) - $2::interval)"
 
 MOST_PARKED = 2_000
 """Tasks that one claim sets aside until their key is free."""
 MOST_PASSED = 100_000
 """Tasks a claim goes past in a lane, since their key is held and they are not set aside yet."""
 
-# Counted anew each time, never kept in a number that could leak. What is looked up by id compares states as
-# texts, so that no plan walks a partial index instead.
-_IN_FLIGHT = f"""in_flight as materialized (
-    select id, tenant, queue, concurrency_key, state, worker_id, updated_at from tasks
-    where {_AT_WORK} and updated_at >= {_FLOOR}
-    union all
-    select id, tenant, queue, concurrency_key, state, worker_id, updated_at from tasks
-    where id = any($3::uuid[]) and state::text in ('QUEUED', 'RUNNING') and updated_at < {_FLOOR}
-)"""
-
-# Counted in one pass, and joined: what counts anew for each queue or candidate takes seconds with thousands.
-_BUSY = """busy as materialized (
-    select tenant, queue, count(*)::int as tasks from in_flight group by tenant, queue
-)"""
-
-_ROOM = """greatest(0,
-    coalesce((select sum(slots) from workers where lease_until > now() and not draining), 0)
-    - (select count(*) from in_flight as f where f.state = 'QUEUED' or exists (
-        select from workers as w
-        where w.id = f.worker_id and w.lease_until > now() and not w.draining)))::int"""
-
-ROOM = f"with {_IN_FLIGHT} select {_ROOM}"
+COUNT_ROOM = f"with {IN_FLIGHT} select {ROOM}"
 
 # `most` is how many more tasks the queue's settings allow now; null is any number. Tokens come in at its rate,
 # up to those of a second. `not_before` is when the rate allows what is worth a claim: 20 ms of it.
@@ -56,29 +45,18 @@ _LIMITS = """limits as materialized (
     ) as q
 )"""
 
-_PLACES = f"""places as materialized (
-    select l.tenant, l.queue, l.priority,
-        case when l.reopened_at > {_FLOOR} then '-infinity' else coalesce(f.at, {_FLOOR}) end as at,
-        case when l.reopened_at > {_FLOOR} or f.id is null
-            then '00000000-0000-0000-0000-000000000000' else f.id end as id
-    from lanes as l
-    left join unnest($4::text[], $5::text[], $6::smallint[], $7::timestamptz[], $8::uuid[])
-        as f(tenant, queue, priority, at, id)
-        on f.tenant = l.tenant and f.queue = l.queue and f.priority = l.priority
-)"""
-
 MOST_KEYS = 500
 """Keys with tasks set aside that one statement walks over; the next claim goes on behind them."""
 
 # Of each key that nobody holds and queue, the first that was set aside: a walk that skips from key to key.
 _FREED = f"""keys(tenant, concurrency_key, queue, place) as (
     (select tenant, concurrency_key, queue, 1 from tasks
-     where {_AWAITING} and (tenant, concurrency_key, queue) > ($9::text, $10::text, $11::text)
+     where {AWAITING} and (tenant, concurrency_key, queue) > ($9::text, $10::text, $11::text)
      order by 1, 2, 3 limit 1)
     union all
     select n.*, k.place + 1 from keys as k cross join lateral (
         select tenant, concurrency_key, queue from tasks
-        where {_AWAITING} and (tenant, concurrency_key, queue) > (k.tenant, k.concurrency_key, k.queue)
+        where {AWAITING} and (tenant, concurrency_key, queue) > (k.tenant, k.concurrency_key, k.queue)
         order by 1, 2, 3 limit 1
     ) as n
     where k.place < {MOST_KEYS}
@@ -87,7 +65,7 @@ _FREED = f"""keys(tenant, concurrency_key, queue, place) as (
     from keys as k
     cross join lateral (
         select id, priority, scheduled_at from tasks
-        where {_AWAITING} and tenant = k.tenant and concurrency_key = k.concurrency_key and queue = k.queue
+        where {AWAITING} and tenant = k.tenant and concurrency_key = k.concurrency_key and queue = k.queue
             and scheduled_at <= now()
         order by priority, scheduled_at, id limit 1
     ) as first
@@ -96,25 +74,28 @@ _FREED = f"""keys(tenant, concurrency_key, queue, place) as (
         select from in_flight as f where f.tenant = k.tenant and f.concurrency_key = k.concurrency_key)
 )"""
 
-_DUE_AT = f"""
-select tenant, queue, priority, id, scheduled_at, concurrency_key from tasks
-where {_WAITING} and tenant = p.tenant and queue = p.queue and priority = p.priority
-    and (scheduled_at, id) >= (p.at, p.id)
-"""
+_SUMMARY = row(
+    "claim",
+    at="now()",
+    room="free",
+    parked="select count(*) from parked",
+    limits="""exists (select from limits) or $9::text <> '' or exists (select from keys)
+        or exists (select from blocked)""",
+    complete=f"""(select count(*) from blocked) = (select count(*) from parked)
+        and (select count(*) from blocked) < {MOST_PARKED}""",
+)
+_LAST_KEY = row("key", tenant="tenant", queue="queue", key="concurrency_key")
 
-# MATERIALIZED throughout: a plan that ran a part twice could claim more than its limit. What is chosen is
-# locked last, and looked at again: it may have been changed since our snapshot.
+# MATERIALIZED throughout: a plan that ran a part twice could claim more than its limit.
 CLAIM = f"""
-with recursive {_IN_FLIGHT}, room as materialized (
-    select least($12::int, {_ROOM}) as tasks
-), held as materialized (
+with recursive {IN_FLIGHT}, {room("$12")}, held as materialized (
     select tenant, concurrency_key from in_flight where concurrency_key is not null
-), {_BUSY}, {_LIMITS}, {_PLACES}, {_FREED}, due as materialized (
+), {BUSY}, {_LIMITS}, {PLACES}, {_FREED}, due as materialized (
     select d.*, q.most from places as p
     left join limits as q on q.tenant = p.tenant and q.queue = p.queue
     cross join lateral (
         select front.* from (
-            {_DUE_AT} and scheduled_at <= now() order by scheduled_at, id limit {MOST_PASSED}
+            {DUE_AT} and scheduled_at <= now() order by scheduled_at, id limit {MOST_PASSED}
         ) as front
         where concurrency_key is null
             or (tenant, concurrency_key) not in (select tenant, concurrency_key from held)
@@ -133,33 +114,7 @@ with recursive {_IN_FLIGHT}, room as materialized (
         partition by tenant, concurrency_key, case when concurrency_key is null then id end
         order by priority, scheduled_at, id) as in_key
     from allowed where most is null or in_queue <= most
-), chosen as materialized (
-    select tenant, queue, priority, id, scheduled_at, concurrency_key,
-        place + coalesce(b.tasks, 0) as turn
-    from (
-        select *, row_number() over (partition by tenant order by priority, scheduled_at, id) as place
-        from apart where in_key = 1
-    ) as ranked
-    left join (select tenant, sum(tasks)::int as tasks from busy group by tenant) as b using (tenant)
-    where place <= $13  -- of what comes later in a tenant's order, not all was looked at
-    order by turn, priority, scheduled_at, id limit (select tasks from room)
-), locked as materialized (
-    select t.id, c.turn from tasks as t join chosen as c on c.id = t.id
-    where t.state::text in ('SCHEDULED', 'RETRYING') and t.scheduled_at <= now()
-        and t.queue = c.queue and t.priority = c.priority
-    order by t.id for update of t skip locked
-), claimed as (
-    update tasks as t
-    set state = 'QUEUED', queued_at = now(), updated_at = now(), version = t.version + 1, awaits_key = false,
-        limited = t.concurrency_key is not null or exists (
-            select from queues as q
-            where q.tenant = t.tenant and q.name = t.queue and q.concurrency is not null)
-    from locked where t.id = locked.id
-    returning t as task, locked.turn
-), told as (
-    insert into outbox (partition, event)
-    select outbox_partition((task).id), task_changed_v1(task, 'QUEUED') from claimed
-), spent as (
+), {chosen("apart where in_key = 1", "$13")}, {CLAIMED}, spent as (
     update queues as q set tokens = l.filled - c.tasks, refilled_at = greatest(q.refilled_at, now())
     from (select (task).tenant, (task).queue, count(*) as tasks from claimed group by 1, 2) as c
     join limits as l on l.tenant = c.tenant and l.queue = c.queue
@@ -171,7 +126,7 @@ with recursive {_IN_FLIGHT}, room as materialized (
     ) as k
     cross join lateral (
         select id from tasks
-        where {_WAITING} and concurrency_key is not null
+        where {WAITING} and concurrency_key is not null
             and tenant = k.tenant and concurrency_key = k.concurrency_key and scheduled_at <= now()
         order by scheduled_at limit {MOST_PARKED}
     ) as b
@@ -186,38 +141,26 @@ with recursive {_IN_FLIGHT}, room as materialized (
         order by id for update skip locked)
     returning id
 )
-select 'task' as kind, (task).id, (task).tenant, (task).queue, (task).priority, (task).scheduled_at as at,
-    (task).version, turn, null::int as room, null::int as parked, null::boolean as limits,
-    null::boolean as complete, null::text as key
-from claimed
+{ANSWER}
 union all
-select 'claim', null, null, null, null, now(), null, null, room.tasks, (select count(*) from parked)::int,
-    exists (select from limits) or $9::text <> '' or exists (select from keys) or exists (select from blocked),
-    (select count(*) from blocked) = (select count(*) from parked)
-        and (select count(*) from blocked) < {MOST_PARKED}, null
-from room
+{_SUMMARY} from room
 union all
-(select distinct on (tenant, queue, priority)
-    'lane', id, tenant, queue, priority, scheduled_at, null, null, null, null, null, null, null
- from due order by tenant, queue, priority, scheduled_at, id)
+{SKIPPED} from places where (tenant, queue) in (select tenant, queue from limits where most <= 0)
 union all
-select 'lane', id, tenant, queue, priority, at, null, null, null, null, null, null, null
-from places where (tenant, queue) in (select tenant, queue from limits where most <= 0)
-union all
-select 'in flight', id, null, null, null, null, null, null, null, null, null, null, null from in_flight
-where updated_at < now() - $2::interval
-union all
-select 'key', null, tenant, queue, null, null, null, null, null, null, null, null, concurrency_key
-from keys where place = {MOST_KEYS}
+{_LAST_KEY} from keys where place = {MOST_KEYS}
 """
 
-# To plan one of these statements takes longer than to run it. A bitmap scan does not mark what it finds dead:
-# the next would pass all of it again.
-BEGIN = "begin; set local plan_cache_mode = force_generic_plan; set local enable_bitmapscan = off"
+SETTINGS = {
+    # To plan one of these statements takes longer than to run it.
+    "plan_cache_mode": "force_generic_plan",
+    # It does not mark what it finds dead: the next would pass all of it again.
+    "enable_bitmapscan": "off",
+}
+"""Of the connections over which tasks are claimed."""
 
 # One scheduler at a time counts the room and the limits and fills them; else each would fill all. The lock has
 # a statement of its own, before the one that counts: that one must see what the last holder committed.
-BEGIN_LOCKED = f"{BEGIN}; select pg_advisory_xact_lock(hashtext('carillon.room'))"
+BEGIN_LOCKED = "begin; select pg_advisory_xact_lock(hashtext('carillon.room'))"
 
 TAKE_BACK = f"""
 with found as materialized (
@@ -237,23 +180,15 @@ select (task).id, (task).tenant, (task).version from taken
 # What a limit holds back is left out: whatever frees it sends a signal. Counted from the answer, not from the
 # transaction's begin, or every sleep would be too long by a round trip.
 NEXT_DUE = f"""
-with recursive {_IN_FLIGHT}, {_BUSY}, {_LIMITS}, {_PLACES}, {_FREED}
+with recursive {IN_FLIGHT}, {BUSY}, {_LIMITS}, {PLACES}, {_FREED}
 select least(
     (select min(greatest(first.scheduled_at, q.not_before)) from places as p
      left join limits as q on q.tenant = p.tenant and q.queue = p.queue
-     cross join lateral ({_DUE_AT} order by scheduled_at, id limit 1) as first
+     cross join lateral ({DUE_AT} order by scheduled_at, id limit 1) as first
      where (q.full or q.paused) is not true),
     (select min(greatest(f.scheduled_at, q.not_before)) from freed as f
      left join limits as q on q.tenant = f.tenant and q.queue = f.queue
      where (q.full or q.paused) is not true),
     (select now() from keys where place = {MOST_KEYS})  -- there are more of them to walk over
 ) - clock_timestamp()
-"""
-
-# Where the last claim saw neither limits nor keys. It follows a hand-over, and must not be in its way.
-NEXT_DUE_UNLIMITED = f"""
-with {_PLACES}
-select min(first.scheduled_at) - clock_timestamp()
-from places as p cross join lateral ({_DUE_AT} order by scheduled_at, id limit 1) as first
-where $3::uuid[] is not null
 """

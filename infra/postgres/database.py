@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -131,16 +131,19 @@ CLOSE_LIMIT = 2.0
 
 @asynccontextmanager
 async def open_database(
-    url: str, *, size: int, limit: float, metrics: DatabaseMetrics
+    url: str, *, size: int, limit: float, metrics: DatabaseMetrics, settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[Database]:
-    """Connects when it is first used: a process may start before its server does."""
+    """Connects when it is first used: a process may start before its server does.
+
+    `settings` are asked of the server for these connections, beside those of every other.
+    """
     pool = await asyncpg.create_pool(
         url,
         min_size=0,
         max_size=size,
         timeout=limit,
         reset=_leave_as_it_is,
-        server_settings=connection_settings(limit),
+        server_settings=connection_settings(limit) | dict(settings or {}),
     )
     try:
         yield Database(pool, limit, metrics)

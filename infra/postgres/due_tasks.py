@@ -8,12 +8,16 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
+import asyncpg
+
+from domain.attempts.ports import Claimed
 from domain.errors import Unavailable
 from infra.postgres.changes import Changed, versions
-from infra.postgres.claiming import BEGIN, BEGIN_LOCKED, CLAIM, NEXT_DUE, NEXT_DUE_UNLIMITED, ROOM, TAKE_BACK
-from infra.postgres.database import Database
+from infra.postgres.claiming import BEGIN_LOCKED, CLAIM, COUNT_ROOM, NEXT_DUE, TAKE_BACK
+from infra.postgres.database import Connection, Database
 from infra.postgres.floors import NEVER, Floors, floors_from, margin_for, walked_keys
 from infra.postgres.lanes import tend_lanes
+from infra.postgres.plain_claiming import CLAIM_PLAIN, NEXT_DUE_PLAIN
 
 FORGET_SECONDS = 30.0
 """A floor that should be wrong hides a task no longer than this."""
@@ -35,38 +39,55 @@ class PostgresDueTasks:
         self._forget_at = 0.0
 
     async def room(self) -> int:
-        async with self._database.begun("room", BEGIN) as connection:
-            room: int = await connection.fetchval(ROOM, *self._known().arguments(self._margin)[:3])
+        async with self._database.work("room") as connection:
+            room: int = await connection.fetchval(COUNT_ROOM, *self._known().arguments(self._margin)[:3])
         return room
 
-    async def claim(self, limit: int) -> list[UUID]:
-        for _ in range(MOST_PARKINGS):
+    async def claim(self, limit: int) -> Claimed:
+        claimed, parked = await self._claim(limit)
+        for _ in range(MOST_PARKINGS - 1):
+            if claimed.ids or not parked:
+                break
             claimed, parked = await self._claim(limit)
-            if claimed or not parked:
-                return claimed
-        return []
+        return claimed
 
-    async def _claim(self, limit: int) -> tuple[list[UUID], int]:
+    async def _claim(self, limit: int) -> tuple[Claimed, int]:
         """What was claimed, and how many tasks were set aside."""
         floors = self._known()
         try:
             async with self._database.begun("claim", BEGIN_LOCKED) as connection:
-                lanes = await connection.fetchval(LANES) if floors.seen_at is NEVER else len(floors.lanes)
-                of_each = max(1, min(limit, MOST_CANDIDATES // max(1, lanes)))
-                records = await connection.fetch(CLAIM, *floors.arguments(self._margin), limit, of_each)
+                records = await self._chosen(connection, floors, limit)
+                answered = time.monotonic()
         except Unavailable:
             self._floors = Floors()  # much may have come into many lanes: the next claim shares out among all
             raise
-        claimed = [record for record in records if record["kind"] == "task"]
+        tasks = [record for record in records if record["kind"] == "task"]
         (summary,) = (record for record in records if record["kind"] == "claim")
+        self._floors = replace(self._seen(floors, records, summary), keys_after=walked_keys(records))
+        await self._changed(versions(tasks))
+        tasks.sort(key=lambda task: (task["turn"], task["priority"], task["at"], task["id"]))
+        claimed = Claimed([task["id"] for task in tasks], summary["room"] - len(tasks))
+        if summary["idle_for"] is not None:
+            passed = timedelta(seconds=time.monotonic() - answered)
+            claimed = replace(claimed, idle_for=summary["idle_for"] - passed)
+        return claimed, summary["parked"]
+
+    async def _chosen(self, connection: Connection, floors: Floors, limit: int) -> list[asyncpg.Record]:
+        lanes = await connection.fetchval(LANES) if floors.seen_at is NEVER else len(floors.lanes)
+        of_each = max(1, min(limit, MOST_CANDIDATES // max(1, lanes)))
+        arguments = floors.arguments(self._margin)
+        if floors.plain:
+            records = await connection.fetch(CLAIM_PLAIN, *arguments[:8], limit, of_each)
+            if any(record["complete"] for record in records):
+                return records
+        return await connection.fetch(CLAIM, *arguments, limit, of_each)
+
+    def _seen(self, floors: Floors, records: Sequence[asyncpg.Record], summary: asyncpg.Record) -> Floors:
         if not summary["complete"]:  # what is to be set aside still waits below
-            self._floors = replace(floors, limits=True)
-        elif summary["room"] > 0:  # without room, no lane was looked at
-            self._floors = floors_from(summary["at"], records, limits=summary["limits"])
-        self._floors = replace(self._floors, keys_after=walked_keys(records))
-        await self._changed(versions(claimed))
-        claimed.sort(key=lambda task: (task["turn"], task["priority"], task["at"], task["id"]))
-        return [record["id"] for record in claimed], summary["parked"]
+            return replace(floors, limits=True)
+        if summary["room"] == 0:  # no lane was looked at
+            return floors
+        return floors_from(summary["at"], records, limits=summary["limits"])
 
     async def take_back(self, ids: Sequence[UUID]) -> None:
         async with self._database.work("take_back") as connection:
@@ -76,14 +97,14 @@ class PostgresDueTasks:
     async def next_due_in(self) -> timedelta | None:
         floors = self._known()
         arguments = floors.arguments(self._margin)
-        due: timedelta | None
-        if floors.limits:
-            async with self._database.begun("next_due", BEGIN) as connection:
-                due = await connection.fetchval(NEXT_DUE, *arguments)
-        else:
-            async with self._database.work("next_due") as connection:
-                due = await connection.fetchval(NEXT_DUE_UNLIMITED, *arguments[:8])
-        return due
+        due_in: timedelta | None
+        async with self._database.work("next_due") as connection:
+            if not floors.limits:
+                ((plain, due_in),) = await connection.fetch(NEXT_DUE_PLAIN, *arguments[:8])
+                if plain:
+                    return due_in
+            due_in = await connection.fetchval(NEXT_DUE, *arguments)
+        return due_in
 
     async def tend(self) -> int:
         restored, _ = await tend_lanes(self._database)

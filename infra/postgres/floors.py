@@ -34,8 +34,15 @@ class Floors:
     """and these tasks, QUEUED or RUNNING, that last changed before it."""
     limits: bool = True
     """Whether a queue has settings, or a task waits for its key."""
+    keyed: bool = False
+    """Whether the claim took a task with a key: the next will probably see some as well."""
     keys_after: tuple[str, str, str] = ("", "", "")
     """The key, as (tenant, key, queue), behind which the next walk over those with tasks set aside begins."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is worth trying a claim that minds neither limits nor keys."""
+        return not self.limits and not self.keyed
 
     def arguments(self, margin: timedelta) -> list[Any]:
         """For the statements' $1 to $11."""
@@ -65,13 +72,16 @@ def floors_from(seen_at: datetime, records: Iterable[asyncpg.Record], *, limits:
     """From what a claim that had room tells besides the tasks it claimed."""
     lanes: list[tuple[Lane, datetime, UUID]] = []
     long_in_flight: list[UUID] = []
+    keyed = False
     for record in records:
         if record["kind"] == "lane":
             lane = (record["tenant"], record["queue"], record["priority"])
             lanes.append((lane, record["at"], record["id"]))
         elif record["kind"] == "in flight":
             long_in_flight.append(record["id"])
-    return Floors(seen_at, lanes, long_in_flight, limits)
+        elif record["kind"] == "task":
+            keyed |= record["key"] is not None
+    return Floors(seen_at, lanes, long_in_flight, limits, keyed)
 
 
 def margin_for(limit: float) -> timedelta:

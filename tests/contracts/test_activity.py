@@ -49,7 +49,7 @@ async def test_progress_is_that_of_the_latest_attempt(storage: Storage) -> None:
     assert progress is not None
     assert (progress.fraction, progress.message) == (0.5, "half")
     await storage.attempts.finish(worker, [settle(started, FAILED, 0)])
-    await storage.due_tasks.claim(1)
+    await storage.claimed(1)
     await storage.attempts.start(worker, [started.task_id])
     assert await storage.activity.progress("acme", [started.task_id]) == [None]
     await storage.activity.write_progress(worker, [report(started, 0.9, "stale")])
@@ -95,9 +95,9 @@ async def test_a_worker_that_lost_its_lease_writes_nothing(storage: Storage) -> 
     await storage.lapse(worker)
     await storage.rescue.lost_attempts(10)
     assert await storage.activity.write_log([line(started, 2, "too late")]) == 0
-    await storage.due_tasks.claim(1)
+    await storage.claimed(1)
     other = await storage.a_worker()
-    await storage.due_tasks.claim(1)
+    await storage.claimed(1)
     (again,) = await storage.attempts.start(other, [started.task_id])
     assert await storage.activity.write_log([line(started, 3, "too late"), line(again, 1, "again")]) == 1
     assert await messages(storage, started) == ["in time", "again"]

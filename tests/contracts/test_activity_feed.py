@@ -101,7 +101,7 @@ class World:
             await self.publish()
 
     async def again(self, *, tell: bool = True) -> None:
-        await self.storage.due_tasks.claim(1)
+        await self.storage.claimed(1)
         (self.started,) = await self.storage.attempts.start(self.worker, [self.id])
         self.said = 0
         if tell:

@@ -25,14 +25,14 @@ async def test_only_due_tasks_are_claimed(storage: Storage) -> None:
     await storage.a_worker()
     (due,) = await storage.added(a_task())
     await storage.added(due_in(60))
-    assert await storage.due_tasks.claim(10) == [due]
+    assert await storage.claimed(10) == [due]
 
 
 async def test_the_most_urgent_is_claimed_first_then_the_longest_due(storage: Storage) -> None:
     await storage.a_worker()
     late, later, urgent = due_in(-5), due_in(-9), due_in(-1, priority=0)
     await storage.added(late, later, urgent)
-    assert await storage.due_tasks.claim(10) == [urgent.id, later.id, late.id]
+    assert await storage.claimed(10) == [urgent.id, later.id, late.id]
 
 
 async def test_no_more_is_claimed_than_live_workers_have_room_for(storage: Storage) -> None:
@@ -42,26 +42,26 @@ async def test_no_more_is_claimed_than_live_workers_have_room_for(storage: Stora
     draining = await storage.a_worker(slots=100)
     await storage.workers.beat(draining, LEASE, draining=True)
     await storage.added(*(a_task() for _ in range(10)))
-    claimed = await storage.due_tasks.claim(10)
+    claimed = await storage.claimed(10)
     assert len(claimed) == 3
-    assert await storage.due_tasks.claim(10) == []
+    assert await storage.claimed(10) == []
     (first, *_) = await storage.attempts.start(worker, claimed)
-    assert await storage.due_tasks.claim(10) == []
+    assert await storage.claimed(10) == []
     await storage.attempts.finish(worker, [settle(first, Succeeded(), 0)])
-    assert len(await storage.due_tasks.claim(10)) == 1
+    assert len(await storage.claimed(10)) == 1
 
 
 async def test_schedulers_that_claim_at_once_share_the_room_and_never_a_task(storage: Storage) -> None:
     await storage.a_worker(slots=50)
     await storage.added(*(a_task() for _ in range(80)))
-    claims = await asyncio.gather(*(storage.due_tasks.claim(30) for _ in range(6)))
+    claims = await asyncio.gather(*(storage.claimed(30) for _ in range(6)))
     claimed = [id for claim in claims for id in claim]
     assert len(claimed) == len(set(claimed)) == 50
 
 
 async def test_without_a_live_worker_nothing_is_claimed(storage: Storage) -> None:
     await storage.added(a_task())
-    assert await storage.due_tasks.claim(10) == []
+    assert await storage.claimed(10) == []
 
 
 async def test_the_next_due_instant_is_known(storage: Storage) -> None:
@@ -75,16 +75,16 @@ async def test_the_next_due_instant_is_known(storage: Storage) -> None:
 async def test_a_hand_over_that_failed_is_taken_back(storage: Storage) -> None:
     await storage.a_worker()
     (id,) = await storage.added(a_task())
-    await storage.due_tasks.claim(1)
+    await storage.claimed(1)
     await storage.due_tasks.take_back([id])
     assert (await storage.task(id)).state is TaskState.SCHEDULED
-    assert await storage.due_tasks.claim(1) == [id]
+    assert await storage.claimed(1) == [id]
 
 
 async def test_a_hand_over_delivered_twice_starts_once(storage: Storage) -> None:
     one, two = await storage.a_worker(), await storage.a_worker()
     (id,) = await storage.added(a_task())
-    await storage.due_tasks.claim(1)
+    await storage.claimed(1)
     starts = await asyncio.gather(
         storage.attempts.start(one, [id]), storage.attempts.start(two, [id]), storage.attempts.start(one, [id])
     )
@@ -102,7 +102,7 @@ async def test_a_start_whose_answer_was_lost_can_be_asked_for_again(storage: Sto
 async def test_a_worker_without_a_live_lease_starts_nothing(storage: Storage) -> None:
     worker = await storage.a_worker()
     await storage.added(a_task())
-    claimed = await storage.due_tasks.claim(1)
+    claimed = await storage.claimed(1)
     await storage.lapse(worker)
     assert await storage.attempts.start(worker, claimed) == []
 
@@ -114,7 +114,7 @@ async def test_an_action_of_a_newer_version_holds_up_no_other(storage: Storage) 
     await storage.execute(
         "update tasks set action = jsonb_set(action, '{kind}', '\"FUTURE\"') where id = $1", new
     )
-    await storage.due_tasks.claim(2)
+    await storage.claimed(2)
     assert [one.task_id for one in await storage.attempts.start(worker, [new, known])] == [known]
 
 
@@ -150,7 +150,7 @@ async def test_a_failure_is_retried_until_its_attempts_are_used_up(storage: Stor
         assert task.error.attempt == number
         if number < 3:
             assert task.state is TaskState.RETRYING
-            await storage.due_tasks.claim(1)
+            await storage.claimed(1)
             (started,) = await storage.attempts.start(worker, [task.id])
     assert (await storage.task(started.task_id)).state is TaskState.FAILED
     ((*attempts,),) = await storage.attempts.history("acme", [started.task_id], 10)
@@ -172,7 +172,7 @@ async def test_a_snooze_uses_no_attempt(storage: Storage) -> None:
     worker = await storage.a_worker()
     (started,) = await storage.started(worker, a_task(retry=RetryPolicy(max_attempts=1)))
     await storage.attempts.finish(worker, [settle(started, Snoozed(clock.now()), 0)])
-    await storage.due_tasks.claim(1)
+    await storage.claimed(1)
     (again,) = await storage.attempts.start(worker, [started.task_id])
     assert (again.number, again.counted) == (2, 1)
 
@@ -223,7 +223,7 @@ async def test_tasks_of_a_dead_worker_run_again_and_its_late_result_is_refused(s
     assert await storage.rescue.lost_attempts(10) == 0
     await storage.lapse(dead)
     assert await storage.rescue.lost_attempts(10) == 1
-    await storage.due_tasks.claim(1)
+    await storage.claimed(1)
     (again,) = await storage.attempts.start(live, [lost.task_id])
     assert await storage.attempts.finish(dead, [settle(lost, Succeeded("late"), 0)]) == frozenset()
     assert await storage.attempts.finish(live, [settle(again, Succeeded("good"), 0)]) == {lost.task_id}
@@ -236,7 +236,7 @@ async def test_a_task_that_kills_its_workers_fails_after_three(storage: Storage)
     (id,) = await storage.added(a_task(retry=RetryPolicy(max_attempts=50)))
     for _ in range(3):
         worker = await storage.a_worker()
-        await storage.due_tasks.claim(1)
+        await storage.claimed(1)
         await storage.attempts.start(worker, [id])
         await storage.lapse(worker)
         await storage.rescue.lost_attempts(10)
@@ -250,7 +250,7 @@ async def test_a_start_that_straddles_the_rescue_of_its_worker_is_not_orphaned(s
     """The rescuer waits for the start's lock on the worker, and sees what it started."""
     worker = await storage.a_worker()
     (id,) = await storage.added(a_task())
-    await storage.due_tasks.claim(1)
+    await storage.claimed(1)
     async with storage.database.transaction("test") as connection:
         await connection.execute("select id from workers where id = $1 for key share", worker)
         await connection.execute(
@@ -276,7 +276,7 @@ async def test_a_running_task_whose_worker_has_no_row_is_rescued(storage: Storag
 async def test_a_hand_over_nobody_started_is_put_back(storage: Storage) -> None:
     await storage.a_worker()
     (id,) = await storage.added(a_task())
-    await storage.due_tasks.claim(1)
+    await storage.claimed(1)
     assert await storage.rescue.lost_hand_overs(timedelta(seconds=10), 10) == 0
     assert await storage.rescue.lost_hand_overs(timedelta(0), 10) == 1
     assert (await storage.task(id)).state is TaskState.SCHEDULED
@@ -298,7 +298,7 @@ async def test_what_a_stopping_worker_hands_back_does_not_count(storage: Storage
     await storage.attempts.hand_back(worker, [(started.task_id, started.fence)])
     await storage.workers.leave(worker)
     assert (await storage.task(started.task_id)).attempt == 0
-    await storage.due_tasks.claim(1)
+    await storage.claimed(1)
     (again,) = await storage.attempts.start(other, [started.task_id])
     assert (again.number, again.counted) == (1, 1)
     assert again.fence > started.fence

@@ -181,7 +181,7 @@ class Storm:
 
     async def claim(self) -> None:
         for _ in range(10):
-            self.queued.extend(await self.storage.due_tasks.claim(10))
+            self.queued.extend(await self.storage.claimed(10))
 
     async def cancel_all(self) -> None:
         wanted = TaskFilter(queues=("default",), states=CANCELLABLE)
@@ -202,8 +202,8 @@ async def test_in_a_storm_of_cancellations_every_task_ends_once_in_one_state(sto
     storm = Storm(storage, [await storage.a_worker(slots=100) for _ in range(3)])
     ids = await storage.added(*[a_task() for _ in range(450)])
     for worker in storm.workers:
-        await storm.start(worker, await storage.due_tasks.claim(50))
-    storm.queued = await storage.due_tasks.claim(150)
+        await storm.start(worker, await storage.claimed(50))
+    storm.queued = await storage.claimed(150)
     assert (len(storm.running), len(storm.queued)) == (150, 150)
     async with asyncio.timeout(60):
         await asyncio.gather(

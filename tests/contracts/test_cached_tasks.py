@@ -63,7 +63,7 @@ async def storage(database_url: str, task_cache: TaskCache) -> AsyncIterator[Sto
         yield replace(
             plain,
             tasks=cached,
-            due_tasks=PostgresDueTasks(plain.database, task_cache.forget),
+            due_tasks=PostgresDueTasks(plain.claiming, task_cache.forget),
             attempts=PostgresAttempts(plain.database, task_cache.forget),
             rescue=PostgresRescue(plain.database, task_cache.forget),
         )
@@ -73,7 +73,7 @@ async def test_the_engines_changes_are_seen_at_once(storage: Storage) -> None:
     (id,) = await storage.added(a_task())
     worker = await storage.a_worker()
     assert (await storage.task(id)).state is TaskState.SCHEDULED
-    await storage.due_tasks.claim(1)
+    await storage.claimed(1)
     assert (await storage.task(id)).state is TaskState.QUEUED
     await storage.attempts.start(worker, [id])
     running = await storage.task(id)

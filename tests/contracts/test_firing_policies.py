@@ -181,7 +181,7 @@ async def test_unfinished_tasks_are_cancelled_for_a_new_one(storage: Storage, ga
     assert (first.id, first.version) in {(told.id, told.version) for told in storage.changed}
 
     worker = await storage.a_worker()
-    await storage.due_tasks.claim(10)
+    await storage.claimed(10)
     [started] = await storage.attempts.start(worker, [second.id])
     schedule = await garden.pass_by(schedule)
     fired = await storage.firing.fire(10)

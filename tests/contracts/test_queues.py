@@ -20,13 +20,13 @@ async def test_nothing_of_a_paused_queue_is_claimed_until_it_is_resumed(storage:
     await storage.a_worker()
     (here,) = await storage.added(due_in(-5, queue="here"))
     await set_queue(storage, "here", paused=True)
-    assert await storage.due_tasks.claim(10) == []
+    assert await storage.claimed(10) == []
     assert await storage.due_tasks.next_due_in() is None
     (there,) = await storage.added(due_in(-4, queue="there"))
     (others,) = await storage.added(due_in(-4, queue="here", tenant="other"))
-    assert set(await storage.due_tasks.claim(10)) == {there, others}
+    assert set(await storage.claimed(10)) == {there, others}
     await set_queue(storage, "here", paused=False)
-    assert await storage.due_tasks.claim(10) == [here]
+    assert await storage.claimed(10) == [here]
 
 
 async def test_once_a_pause_is_set_nothing_more_is_claimed_however_many_do(storage: Storage) -> None:
@@ -56,7 +56,7 @@ async def test_whatever_fails_under_the_lock_of_claims_gives_it_back(storage: St
     with pytest.raises(ZeroDivisionError):
         async with storage.database.begun("test", BEGIN_LOCKED):
             raise ZeroDivisionError
-    assert await storage.due_tasks.claim(10) == [due]
+    assert await storage.claimed(10) == [due]
 
 
 async def test_no_more_of_a_queue_are_in_flight_than_its_concurrency(storage: Storage) -> None:
@@ -66,10 +66,10 @@ async def test_no_more_of_a_queue_are_in_flight_than_its_concurrency(storage: St
     await storage.added(*(due_in(-5, queue="wide") for _ in range(20)))
     many = schedulers(storage, 6)
     for left in range(20, 0, -3):
-        claimed = [id for claim in await asyncio.gather(*(one.claim(20) for one in many)) for id in claim]
+        claimed = [id for claim in await asyncio.gather(*(one.claim(20) for one in many)) for id in claim.ids]
         narrow = await at_work(storage, queue="narrow")
         assert len(narrow) == min(3, left)
-        assert await storage.due_tasks.claim(20) == []
+        assert await storage.claimed(20) == []
         await done(storage, worker, claimed)
     assert await at_work(storage) == []
 
@@ -78,12 +78,12 @@ async def test_what_runs_counts_against_the_concurrency_as_what_is_handed_over_d
     worker = await storage.a_worker()
     await set_queue(storage, "q", concurrency=2)
     one, two, three = await storage.added(*(due_in(-5 + n, queue="q") for n in range(3)))
-    assert await storage.due_tasks.claim(10) == [one, two]
+    assert await storage.claimed(10) == [one, two]
     await storage.attempts.start(worker, [one])
-    assert await storage.due_tasks.claim(10) == []
+    assert await storage.claimed(10) == []
     assert await storage.due_tasks.next_due_in() is None, "it is held back: no reason to look again at once"
     await done(storage, worker, [one])
-    assert await storage.due_tasks.claim(10) == [three]
+    assert await storage.claimed(10) == [three]
 
 
 async def test_who_is_told_of_an_end_knows_that_others_may_have_waited_for_it(storage: Storage) -> None:
@@ -99,13 +99,13 @@ async def test_a_limit_that_is_raised_lowered_or_removed_holds_from_the_next_cla
     await storage.a_worker(slots=100)
     await storage.added(*(due_in(-5, queue="q") for _ in range(20)))
     await set_queue(storage, "q", concurrency=2)
-    assert len(await storage.due_tasks.claim(20)) == 2
+    assert len(await storage.claimed(20)) == 2
     await set_queue(storage, "q", concurrency=5)
-    assert len(await storage.due_tasks.claim(20)) == 3
+    assert len(await storage.claimed(20)) == 3
     await set_queue(storage, "q", concurrency=1)
-    assert await storage.due_tasks.claim(20) == []
+    assert await storage.claimed(20) == []
     await set_queue(storage, "q", concurrency=None)
-    assert len(await storage.due_tasks.claim(20)) == 15
+    assert len(await storage.claimed(20)) == 15
 
 
 async def test_a_rate_is_kept_by_many_schedulers_and_refills_with_time(storage: Storage) -> None:
@@ -115,28 +115,28 @@ async def test_a_rate_is_kept_by_many_schedulers_and_refills_with_time(storage: 
     many = schedulers(storage, 6)
     await storage.execute("update queues set refilled_at = now() + interval '1 hour'")  # so that none comes in
     claims = await asyncio.gather(*(one.claim(20) for one in many))
-    assert sum(map(len, claims)) == 5, "a second's worth at once"
+    assert sum(len(claim.ids) for claim in claims) == 5, "a second's worth at once"
     await storage.execute("update queues set refilled_at = now()")
     wait = await storage.due_tasks.next_due_in()
     assert wait is not None
     assert timedelta(0) < wait <= timedelta(seconds=0.2)
     await pass_time(storage, 0.5, storage.due_tasks)
-    assert 2 <= len(await storage.due_tasks.claim(20)) <= 4
+    assert 2 <= len(await storage.claimed(20)) <= 4
     await pass_time(storage, 100, storage.due_tasks)
-    assert len(await storage.due_tasks.claim(20)) == 5, "never more than a second's worth"
+    assert len(await storage.claimed(20)) == 5, "never more than a second's worth"
 
 
 async def test_a_rate_of_less_than_one_a_second_gives_one_at_a_time(storage: Storage) -> None:
     await storage.a_worker()
     await storage.added(*(due_in(-5, queue="slow") for _ in range(3)))
     await set_queue(storage, "slow", rate_per_second=0.01)
-    assert len(await storage.due_tasks.claim(10)) == 1
-    assert await storage.due_tasks.claim(10) == []
+    assert len(await storage.claimed(10)) == 1
+    assert await storage.claimed(10) == []
     wait = await storage.due_tasks.next_due_in()
     assert wait is not None
     assert timedelta(seconds=90) < wait <= timedelta(seconds=100)
     await pass_time(storage, 100, storage.due_tasks)
-    assert len(await storage.due_tasks.claim(10)) == 1
+    assert len(await storage.claimed(10)) == 1
 
 
 async def test_settings_are_kept_one_by_one_and_a_queue_without_any_is_forgotten(storage: Storage) -> None:
@@ -168,7 +168,7 @@ async def test_a_queue_tells_what_waits_and_runs_in_it_and_how_fast_it_goes(stor
         *(due_in(-30, queue="b", priority=n) for n in range(3)), a_task(queue="a", tenant="other")
     )
     await storage.added(due_in(60, queue="a"), due_in(60, queue="b"))
-    claimed = await storage.due_tasks.claim(2)
+    claimed = await storage.claimed(2)
     queued = await at_work(storage, queue="b", tenant="acme")
     await done(storage, worker, queued)
     a, b = await storage.queues.all("acme", 10)
@@ -177,7 +177,7 @@ async def test_a_queue_tells_what_waits_and_runs_in_it_and_how_fast_it_goes(stor
     assert 29 < b.oldest_due_seconds < 60
     assert b.finished_per_second == pytest.approx(len(queued) / 60)
     assert len(claimed) == 2
-    (again,) = await storage.due_tasks.claim(1)
+    (again,) = await storage.claimed(1)
     await storage.attempts.start(worker, [again])
     b = await storage.queues.find("acme", "b")
     assert (b.running, b.depth) == (1, 2 - len(queued))

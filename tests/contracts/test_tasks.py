@@ -154,7 +154,7 @@ async def test_a_waiting_task_is_cancelled_at_once(storage: Storage) -> None:
 async def test_a_queued_task_that_is_cancelled_is_not_started(storage: Storage) -> None:
     worker = await storage.a_worker()
     (id,) = await storage.added(a_task())
-    assert await storage.due_tasks.claim(1) == [id]
+    assert await storage.claimed(1) == [id]
     await storage.tasks.change("acme", id, Task.cancelled, UPDATED)
     assert await storage.attempts.start(worker, [id]) == []
 
@@ -165,7 +165,7 @@ async def test_a_task_that_runs_again_keeps_its_history_and_gets_new_attempts(st
     await storage.attempts.finish(worker, [settle(first, Succeeded({"n": 1}), 0)])
     again = await storage.tasks.change("acme", first.task_id, Task.run_now, UPDATED)
     assert (again.state, again.result, again.attempt) == (TaskState.SCHEDULED, None, 1)
-    await storage.due_tasks.claim(1)
+    await storage.claimed(1)
     (second,) = await storage.attempts.start(worker, [first.task_id])
     assert (second.number, second.counted) == (2, 1)
     assert second.fence > first.fence

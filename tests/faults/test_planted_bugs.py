@@ -12,6 +12,8 @@ import pytest
 from domain.tasks.states import TaskState
 from infra.postgres import attempts, claiming, due_tasks, outbox, rescue, tasks, workers
 from tests.contracts import test_attempts as contract
+from tests.contracts import test_claims as claims
+from tests.support.claiming import done, schedulers
 from tests.support.engine import Engine
 from tests.support.engine_machine import drive
 from tests.support.storage import Storage, a_task
@@ -68,20 +70,22 @@ FOUND_BY_THE_MACHINE = [
     Bug(
         "tasks are claimed early",
         due_tasks,
-        "CLAIM",
-        "and scheduled_at <= now() order by scheduled_at, id limit 100000",
-        "order by scheduled_at, id limit 100000",
+        "CLAIM_PLAIN",
+        "and scheduled_at <= now() order by scheduled_at, id",
+        "order by scheduled_at, id",
         also=("and t.scheduled_at <= now()", ""),
     ),
     Bug(
         "ended tasks are claimed",
         due_tasks,
-        "CLAIM",
-        "state in ('SCHEDULED', 'RETRYING') and not awaits_key and tenant = p.tenant",
-        "state <> 'QUEUED' and not awaits_key and tenant = p.tenant",
+        "CLAIM_PLAIN",
+        "state in ('SCHEDULED', 'RETRYING') and not awaits_key and tenant = p.tenant and queue = p.queue "
+        "and priority = p.priority\n    and (scheduled_at, id)",
+        "state <> 'QUEUED' and not awaits_key and tenant = p.tenant and queue = p.queue "
+        "and priority = p.priority\n    and (scheduled_at, id)",
         also=("t.state::text in ('SCHEDULED', 'RETRYING') and t.scheduled_at", "t.scheduled_at"),
     ),
-    Bug("the room is not counted", due_tasks, "CLAIM", "select least($12::int,", "select greatest($12::int,"),
+    Bug("the room is not counted", due_tasks, "CLAIM_PLAIN", "least($9::int,", "greatest($9::int,"),
     Bug("what runs is taken back", due_tasks, "TAKE_BACK", "= any($1) and state = 'QUEUED'", "= any($1)"),
     Bug(
         "a hand-over nobody made is started",
@@ -136,7 +140,7 @@ async def a_start_holds_its_workers_row(storage: Storage) -> None:
     """While a start is under way, its worker cannot be taken for gone and forgotten."""
     worker = await storage.a_worker()
     (id,) = await storage.added(a_task())
-    await storage.due_tasks.claim(1)
+    await storage.claimed(1)
     async with asyncio.TaskGroup() as group, storage.database.transaction("test") as connection:
         await connection.execute("select from tasks where id = $1 for update", id)
         starting = group.create_task(storage.attempts.start(worker, [id]))
@@ -149,14 +153,30 @@ async def a_start_holds_its_workers_row(storage: Storage) -> None:
     assert await storage.rescue.lost_attempts(10) == 1
 
 
+async def a_first_claim_leaves_alone_what_has_ended(storage: Storage) -> None:
+    worker = await storage.a_worker()
+    ended = await storage.added(a_task())
+    await storage.claimed(1)
+    await done(storage, worker, ended)
+    (scheduler,) = schedulers(storage, 1)
+    assert (await scheduler.claim(1)).ids == []
+
+
 async def a_claim_leaves_alone_what_is_being_changed(storage: Storage) -> None:
     """A task that is being cancelled is not handed over once that is committed."""
     await storage.a_worker()
     (id,) = await storage.added(a_task())
     async with storage.database.transaction("test") as connection:
         await connection.execute("update tasks set state = 'CANCELLED' where id = $1", id)
-        assert await storage.due_tasks.claim(1) == []
+        assert await storage.claimed(1) == []
     assert (await storage.task(id)).state is TaskState.CANCELLED
+
+
+async def a_later_claim_leaves_alone_what_is_being_changed(storage: Storage) -> None:
+    """The same, where the one before saw no limits."""
+    await storage.a_worker()
+    await storage.claimed(1)
+    await a_claim_leaves_alone_what_is_being_changed(storage)
 
 
 async def a_claim_waits_for_the_one_under_way(storage: Storage) -> None:
@@ -165,7 +185,7 @@ async def a_claim_waits_for_the_one_under_way(storage: Storage) -> None:
     added = await storage.added(a_task())
     async with asyncio.TaskGroup() as group, storage.database.work("test") as connection:
         await connection.execute(claiming.BEGIN_LOCKED)
-        claim = group.create_task(storage.due_tasks.claim(1))
+        claim = group.create_task(storage.claimed(1))
         waiting = "select count(*) > 0 from pg_locks where not granted and locktype = 'advisory'"
         await until(lambda: connection.fetchval(waiting), 2)
         assert not claim.done()
@@ -175,6 +195,32 @@ async def a_claim_waits_for_the_one_under_way(storage: Storage) -> None:
 
 Guard = Callable[[Storage], Awaitable[None]]
 FOUND_BY_A_TEST: list[tuple[Bug, Guard]] = [
+    (
+        Bug(
+            "a first claim takes tasks early",
+            due_tasks,
+            "CLAIM",
+            "and scheduled_at <= now() order by scheduled_at, id limit 100000",
+            "order by scheduled_at, id limit 100000",
+            also=("and t.scheduled_at <= now()", ""),
+        ),
+        contract.test_only_due_tasks_are_claimed,
+    ),
+    (
+        Bug(
+            "a first claim takes ended tasks",
+            due_tasks,
+            "CLAIM",
+            "state in ('SCHEDULED', 'RETRYING') and not awaits_key and tenant = p.tenant",
+            "state <> 'QUEUED' and not awaits_key and tenant = p.tenant",
+            also=("t.state::text in ('SCHEDULED', 'RETRYING') and t.scheduled_at", "t.scheduled_at"),
+        ),
+        a_first_claim_leaves_alone_what_has_ended,
+    ),
+    (
+        Bug("a first claim counts no room", due_tasks, "CLAIM", "least($12::int,", "greatest($12::int,"),
+        contract.test_no_more_is_claimed_than_live_workers_have_room_for,
+    ),
     (
         Bug("a start holds no worker", attempts, "START", "for key share"),
         a_start_holds_its_workers_row,
@@ -199,6 +245,26 @@ FOUND_BY_A_TEST: list[tuple[Bug, Guard]] = [
         Bug("a claim overrules a cancellation", due_tasks, "CLAIM", "for update of t skip locked"),
         a_claim_leaves_alone_what_is_being_changed,
     ),
+    (
+        Bug("a plain claim overrules a cancellation", due_tasks, "CLAIM_PLAIN", "for update of t skip locked"),
+        a_later_claim_leaves_alone_what_is_being_changed,
+    ),
+    (
+        Bug(
+            "a plain claim minds no pause", due_tasks, "CLAIM_PLAIN", "not exists (select from queues)", "true"
+        ),
+        claims.test_what_no_limit_concerned_at_the_last_claim_is_held_to_what_is_set_since,
+    ),
+    (
+        Bug(
+            "a plain claim sees no keys",
+            due_tasks,
+            "CLAIM_PLAIN",
+            "not exists (select from due where concurrency_key is not null)",
+            "true",
+        ),
+        claims.test_what_no_limit_concerned_at_the_last_claim_is_held_to_what_is_set_since,
+    ),
 ]
 
 
@@ -206,8 +272,16 @@ async def test_a_claim_waits_for_the_one_under_way(storage: Storage) -> None:
     await a_claim_waits_for_the_one_under_way(storage)
 
 
+async def test_a_first_claim_leaves_alone_what_has_ended(storage: Storage) -> None:
+    await a_first_claim_leaves_alone_what_has_ended(storage)
+
+
 async def test_a_claim_leaves_alone_what_is_being_changed(storage: Storage) -> None:
     await a_claim_leaves_alone_what_is_being_changed(storage)
+
+
+async def test_a_later_claim_leaves_alone_what_is_being_changed(storage: Storage) -> None:
+    await a_later_claim_leaves_alone_what_is_being_changed(storage)
 
 
 async def test_a_start_holds_its_workers_row(storage: Storage) -> None:

@@ -100,7 +100,7 @@ async def test_a_schedule_keeps_them_encrypted_and_so_do_its_tasks(storage: Stor
     assert (await storage.firing.fire(10)).tasks == 1
     worker = await storage.a_worker()
     [claimed] = await _all_ids(storage)
-    await storage.due_tasks.claim(10)
+    await storage.claimed(10)
     (started,) = await storage.attempts.start(worker, [claimed])
     async with storage.database.work("test") as connection:
         for table in ("schedules", "tasks", "outbox"):

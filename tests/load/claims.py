@@ -102,7 +102,7 @@ async def key(_: int) -> None:
         (other,) = await load.storage.added(due_in(-5, queue="q0000"))
         began, claims, claimed = time.perf_counter(), 0, list[UUID]()
         while other not in claimed:
-            claimed += await load.storage.due_tasks.claim(BATCH)
+            claimed += await load.storage.claimed(BATCH)
             claims += 1
         took = time.perf_counter() - began
         print(f"key: claimed {len(claimed)} in {claims} claims, {took:.2f} s until the other task")
@@ -150,7 +150,7 @@ class Load:
             if not floors:
                 self.storage.due_tasks._floors = Floors()
             began = time.perf_counter()
-            claimed = await self.storage.due_tasks.claim(BATCH)
+            claimed = await self.storage.claimed(BATCH)
             claims.append(time.perf_counter() - began)
             began = time.perf_counter()
             await self.storage.due_tasks.next_due_in()
@@ -159,7 +159,7 @@ class Load:
         return f"claim p50 {part(claims, 0.5)} p99 {part(claims, 0.99)}, next due p50 {part(looks, 0.5)} ms"
 
     async def claimed_and_ended(self, limit: int) -> list[UUID]:
-        claimed = await self.storage.due_tasks.claim(limit)
+        claimed = await self.storage.claimed(limit)
         await self._end(claimed)
         return claimed
 

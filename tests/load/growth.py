@@ -49,7 +49,7 @@ class Measured:
         tasks = [a_task(fingerprint=b"load") for _ in range(BATCH)]
         await self.storage.tasks.add(tasks)
         began = self._took("create", began)
-        ids = await self.storage.due_tasks.claim(BATCH)
+        ids = await self.storage.claimed(BATCH)
         began = self._took("claim", began)
         started = await self.storage.attempts.start(self.worker, ids)
         began = self._took("start", began)

@@ -15,7 +15,7 @@ from domain.actions.model import Action, Call, Http, Notify, Outcome, Run, Succe
 from domain.actions.ports import Reporter
 from domain.attempts.activity import LogLine, LogPlace, NewLine, ProgressReport, Recent
 from domain.attempts.model import Attempt, Progress, Settled, Started
-from domain.attempts.ports import Beat
+from domain.attempts.ports import Beat, Claimed
 from domain.attempts.retry import RetryPolicy
 from domain.contracts.tasks import TaskChangedV1, TaskEventKind
 from domain.retention.ports import AttemptDays
@@ -132,15 +132,20 @@ class FakeEngine:
         slots = sum(slots for slots, draining in self.leases.values() if not draining)
         return max(0, slots - sum(row.state in ("QUEUED", "RUNNING") for row in self.rows.values()))
 
-    async def claim(self, limit: int) -> list[UUID]:
+    async def claim(self, limit: int) -> Claimed:
         self.faults.before("claim")
         if self.locked_elsewhere:
-            return []
+            return Claimed([], self._room())
         due = sorted((row for row in self._claimable() if row.due <= self.now), key=lambda row: row.due)
         claimed = due[: min(limit, self._room())]
         for row in claimed:
             row.state = "QUEUED"
-        return [row.id for row in claimed]
+        next_due = min((row.due for row in self._claimable()), default=self.now + 3600)
+        return Claimed(
+            [row.id for row in claimed],
+            self._room(),
+            timedelta(seconds=next_due - self.now),
+        )
 
     async def take_back(self, ids: Sequence[UUID]) -> None:
         self.faults.before("take_back")

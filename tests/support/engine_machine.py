@@ -204,7 +204,7 @@ class EngineMachine(RuleBasedStateMachine):
     def claim(self, limit: int, schedulers: int) -> None:
         """By several at once as well."""
         due, room = self.model.claimable(), self.model.room()
-        claims = self.engine.at_once(*(self.storage.due_tasks.claim(limit) for _ in range(schedulers)))
+        claims = self.engine.at_once(*(self.storage.claimed(limit) for _ in range(schedulers)))
         claimed = [id for claim in claims for id in claim]
         assert max(map(len, claims)) <= limit
         if schedulers == 1:
@@ -285,7 +285,7 @@ class EngineMachine(RuleBasedStateMachine):
     def hand_over(self, worker: int) -> None:
         """What is claimed is started at once, as it mostly is."""
         by = self._worker(worker)
-        claimed = self.engine.do(self.storage.due_tasks.claim(MANY))
+        claimed = self.engine.do(self.storage.claimed(MANY))
         self.model.claim(claimed)
         started = self.engine.do(self.storage.attempts.start(by, claimed))
         assert {one.task_id for one in started} == self.model.start(by, claimed)

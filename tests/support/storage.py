@@ -23,6 +23,7 @@ from infra.encryption.keys import KeyRing, new_key, read_keys
 from infra.postgres.activity import PostgresActivity
 from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.bulk import PostgresBulkTasks
+from infra.postgres.claiming import SETTINGS
 from infra.postgres.database import Database, DatabaseMetrics, open_database
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.firing import PostgresFiring
@@ -91,6 +92,7 @@ def a_draft(**changes: Any) -> Draft:
 class Storage:
     url: str
     database: Database
+    claiming: Database
     tasks: PostgresTasks
     bulk_tasks: PostgresBulkTasks
     queues: PostgresQueues
@@ -111,6 +113,9 @@ class Storage:
     async def added(self, *tasks: Task) -> list[UUID]:
         return [added.task.id for added in await self.tasks.add(tasks)]
 
+    async def claimed(self, limit: int) -> list[UUID]:
+        return list((await self.due_tasks.claim(limit)).ids)
+
     async def a_worker(self, *, slots: int = 10, lease: timedelta = LEASE) -> UUID:
         worker = ids.next()
         await self.workers.enter(worker, f"worker-{worker}", slots, lease)
@@ -119,7 +124,7 @@ class Storage:
     async def started(self, worker: UUID, *tasks: Task) -> list[Started]:
         """Added, claimed and started, in the order given."""
         added = await self.added(*tasks)
-        await self.due_tasks.claim(len(tasks))
+        await self.claimed(len(tasks))
         started = {one.task_id: one for one in await self.attempts.start(worker, added)}
         return [started[id] for id in added]
 
@@ -155,14 +160,18 @@ async def open_storage(url: str, keys: KeyRing = KEYS) -> AsyncIterator[Storage]
         told.extend(versions)
 
     metrics = DatabaseMetrics(CollectorRegistry())
-    async with open_database(url, size=10, limit=5, metrics=metrics) as database:
+    async with (
+        open_database(url, size=10, limit=5, metrics=metrics) as database,
+        open_database(url, size=10, limit=5, metrics=metrics, settings=SETTINGS) as claiming,
+    ):
         yield Storage(
             url=url,
             database=database,
+            claiming=claiming,
             bulk_tasks=PostgresBulkTasks(database, changed),
             tasks=PostgresTasks(database, HeaderSeals(keys)),
             queues=PostgresQueues(database),
-            due_tasks=PostgresDueTasks(database, changed),
+            due_tasks=PostgresDueTasks(claiming, changed),
             attempts=PostgresAttempts(database, changed),
             activity=PostgresActivity(database),
             workers=PostgresWorkers(database),
