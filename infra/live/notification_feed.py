@@ -30,6 +30,7 @@ class LiveNotificationFeed:
         self._tasks = tasks
         self._tails: dict[str, tuple[Tail, asyncio.Task[None]]] = {}
         self._followed = asyncio.Event()
+        self._deserted = asyncio.Event()
         self._followers = Gauge(
             "carillon_notification_feed_followers", "Those who follow notifications now.", registry=registry
         )
@@ -72,11 +73,15 @@ class LiveNotificationFeed:
         """Signals come with every task that ends: they are heard only while someone follows."""
         while True:
             await self._followed.wait()
-            async with signals.watch(Signal.NOTIFICATIONS) as watch:
-                self.wake(frozenset(self._tails))  # to what came before they were heard
-                while self._tails:
-                    self.wake(await watch.wait(self._settings.poll_interval))
-                self._followed.clear()
+            hearing = self._tasks.start(self._hear(signals), "notification-signals")
+            await self._deserted.wait()
+            await stop(hearing)
+
+    async def _hear(self, signals: Signals) -> None:
+        async with signals.watch(Signal.NOTIFICATIONS) as watch:
+            self.wake(frozenset(self._tails))  # to what came before they were heard
+            while True:
+                self.wake(await watch.wait(self._settings.poll_interval))
 
     def wake(self, tenants: frozenset[str]) -> None:
         for tenant in tenants & self._tails.keys():
@@ -99,6 +104,7 @@ class LiveNotificationFeed:
             running = self._tasks.start(tail.run(), f"notifications-{stream.tenant}")
             self._tails[stream.tenant] = (tail, running)
             self._followed.set()
+            self._deserted.clear()
         tail, _ = self._tails[stream.tenant]
         tail.followers.add(follower)
         return tail
@@ -110,6 +116,9 @@ class LiveNotificationFeed:
         tail.followers.discard(follower)
         if not tail.followers:
             del self._tails[tenant]
+            if not self._tails:
+                self._followed.clear()
+                self._deserted.set()
             await stop(running)
 
 
@@ -162,5 +171,5 @@ async def open_notification_feed(
 ) -> AsyncIterator[LiveNotificationFeed]:
     async with background() as tasks:
         feed = LiveNotificationFeed(notifications, settings, tasks, registry)
-        tasks.start(feed.watch_forever(signals), "notification-signals")
+        tasks.start(feed.watch_forever(signals), "notification-watch")
         yield feed
