@@ -46,8 +46,7 @@ from infra.memory.cache import open_memory_cache
 from infra.postgres.activity import PostgresActivity
 from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.bulk import PostgresBulkTasks
-from infra.postgres.claiming import SETTINGS as CLAIMING_SETTINGS
-from infra.postgres.database import OUTAGES, DatabaseMetrics, open_database
+from infra.postgres.database import ENGINE_SETTINGS, OUTAGES, DatabaseMetrics, open_database
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.figures import PostgresFigures
 from infra.postgres.firing import PostgresFiring
@@ -83,7 +82,7 @@ Check = Callable[[], Awaitable[None]]
 """Raises when what it looks at does not answer."""
 PRUNING_LIMIT = 30.0
 """Seconds a part of the removal of the old may take, over a connection of its own: nobody waits for it."""
-CLAIMING_POOL = 2
+ENGINE_POOL = 4
 CLOSE_LIMIT = 2.0
 """Seconds a broker's connections may take to close."""
 
@@ -159,13 +158,13 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             open_database(url, size=1, limit=PRUNING_LIMIT, metrics=database_metrics)
         )
         # Connections of their own: the first claim on each has to be planned, and tasks are late by that.
-        claiming = await stack.enter_async_context(
+        engine = await stack.enter_async_context(
             open_database(
                 url,
-                size=CLAIMING_POOL,
+                size=ENGINE_POOL,
                 limit=settings.database_timeout,
                 metrics=database_metrics,
-                settings=CLAIMING_SETTINGS,
+                settings=ENGINE_SETTINGS,
             )
         )
         figures = PostgresFigures(database)
@@ -209,8 +208,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             bulk_tasks=PostgresBulkTasks(database, cache.forget),
             tasks=CachedTasks(PostgresTasks(database, seals), cache),
             queues=PostgresQueues(database),
-            due_tasks=PostgresDueTasks(claiming, forgetting.changed),
-            attempts=PostgresAttempts(database, forgetting.changed),
+            due_tasks=PostgresDueTasks(engine, forgetting.changed),
+            attempts=PostgresAttempts(engine, forgetting.changed),
             activity=PostgresActivity(database),
             open_workers=partial(_open_workers, url, settings, database_metrics),
             rescue=PostgresRescue(database, forgetting.changed),

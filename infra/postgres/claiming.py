@@ -150,14 +150,6 @@ union all
 {_LAST_KEY} from keys where place = {MOST_KEYS}
 """
 
-SETTINGS = {
-    # To plan one of these statements takes longer than to run it.
-    "plan_cache_mode": "force_generic_plan",
-    # It does not mark what it finds dead: the next would pass all of it again.
-    "enable_bitmapscan": "off",
-}
-"""Of the connections over which tasks are claimed."""
-
 # One scheduler at a time counts the room and the limits and fills them; else each would fill all. The lock has
 # a statement of its own, before the one that counts: that one must see what the last holder committed.
 BEGIN_LOCKED = "begin; select pg_advisory_xact_lock(hashtext('carillon.room'))"

@@ -155,6 +155,15 @@ async def open_database(
             pool.terminate()
 
 
+ENGINE_SETTINGS = {
+    # To plan one of the statements takes longer than to run it.
+    "plan_cache_mode": "force_generic_plan",
+    # It does not mark what it finds dead: the next claim would pass all of it again.
+    "enable_bitmapscan": "off",
+}
+"""Of the connections over which tasks are claimed, started and ended."""
+
+
 def connection_settings(limit: float) -> dict[str, str]:
     """What each connection asks of the server; `limit` is how long, in seconds, we wait for a statement."""
     return {

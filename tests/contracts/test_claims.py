@@ -85,7 +85,7 @@ async def test_what_is_in_flight_is_not_counted_again_for_each_queue_with_a_limi
 async def _reads_of_what_is_in_flight(
     storage: Storage, statement: str, known: int, arguments: Sequence[int]
 ) -> int:
-    async with storage.claiming.work("test") as connection:
+    async with storage.engine.work("test") as connection:
         await connection.execute("begin")
         floors = Floors().arguments(timedelta(seconds=6))[:known]
         plan = await connection.fetch(f"explain (analyze, timing off) {statement}", *floors, *arguments)

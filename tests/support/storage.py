@@ -23,8 +23,7 @@ from infra.encryption.keys import KeyRing, new_key, read_keys
 from infra.postgres.activity import PostgresActivity
 from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.bulk import PostgresBulkTasks
-from infra.postgres.claiming import SETTINGS
-from infra.postgres.database import Database, DatabaseMetrics, open_database
+from infra.postgres.database import ENGINE_SETTINGS, Database, DatabaseMetrics, open_database
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.firing import PostgresFiring
 from infra.postgres.notifications import PostgresNotifications
@@ -92,7 +91,7 @@ def a_draft(**changes: Any) -> Draft:
 class Storage:
     url: str
     database: Database
-    claiming: Database
+    engine: Database
     tasks: PostgresTasks
     bulk_tasks: PostgresBulkTasks
     queues: PostgresQueues
@@ -162,17 +161,17 @@ async def open_storage(url: str, keys: KeyRing = KEYS) -> AsyncIterator[Storage]
     metrics = DatabaseMetrics(CollectorRegistry())
     async with (
         open_database(url, size=10, limit=5, metrics=metrics) as database,
-        open_database(url, size=10, limit=5, metrics=metrics, settings=SETTINGS) as claiming,
+        open_database(url, size=10, limit=5, metrics=metrics, settings=ENGINE_SETTINGS) as engine,
     ):
         yield Storage(
             url=url,
             database=database,
-            claiming=claiming,
+            engine=engine,
             bulk_tasks=PostgresBulkTasks(database, changed),
             tasks=PostgresTasks(database, HeaderSeals(keys)),
             queues=PostgresQueues(database),
-            due_tasks=PostgresDueTasks(claiming, changed),
-            attempts=PostgresAttempts(database, changed),
+            due_tasks=PostgresDueTasks(engine, changed),
+            attempts=PostgresAttempts(engine, changed),
             activity=PostgresActivity(database),
             workers=PostgresWorkers(database),
             rescue=PostgresRescue(database, changed),
