@@ -92,6 +92,15 @@ class Refusals(Exception):  # noqa: N818  several refusals of one input, told to
         self.refusals = refusals
 
 
+class Forbidden(Exception):  # noqa: N818  says what the caller meets
+    """Your role does not allow this."""
+
+    code: ClassVar[str] = "FORBIDDEN"
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
 class Unavailable(Exception):  # noqa: N818  says what the caller meets
     """A part this needs cannot be reached just now: try again shortly."""
 

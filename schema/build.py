@@ -16,6 +16,7 @@ from schema.lookup import node, nodes
 from schema.node import Node
 from schema.notification_changes import MarkNotificationsReadPayload, mark_notifications_read
 from schema.notifications import NotificationConnection, NotificationNode, notifications
+from schema.permissions import permission_of
 from schema.queues import Queue, QueuePayload, pause_queue, queues, resume_queue, update_queue
 from schema.recurrences import RecurrencePreview, preview_recurrence
 from schema.scalars import SCALARS
@@ -183,6 +184,7 @@ ended already. No line is left out; of progress, the newest is told a few times 
 
 
 def build_schema() -> strawberry.Schema:
+    _check_permissions(Query, Mutation, Subscription)
     schema = strawberry.Schema(
         query=Query,
         mutation=Mutation,
@@ -200,3 +202,12 @@ def _check_one_of_natively(schema: strawberry.Schema) -> None:
         definition = each.extensions.get("strawberry-definition")
         if isinstance(each, GraphQLInputObjectType) and definition is not None and definition.is_one_of:
             each.is_one_of = True
+
+
+def _check_permissions(*roots: type) -> None:
+    """A field that does not say what it needs would be open to everyone."""
+    for root in roots:
+        for field in root.__strawberry_definition__.fields:  # type: ignore[attr-defined]  # Strawberry sets it
+            resolver = field.base_resolver
+            if resolver is None or permission_of(resolver.wrapped_func) is None:
+                raise TypeError(f"{root.__name__}.{field.name} needs no permission: say which with `needs`")

@@ -149,7 +149,7 @@ _describe(
     "What a caller may do.",
     {
         Role.VIEWER: "Look, and change nothing.",
-        Role.EDITOR: "Make and change tasks and schedules.",
-        Role.ADMIN: "Everything.",
+        Role.EDITOR: "Make and change tasks and schedules, and mark notifications.",
+        Role.ADMIN: "Everything, also queues and the secrets of webhooks.",
     },
 )

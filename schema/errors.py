@@ -9,7 +9,7 @@ from typing import Any
 from graphql import GraphQLError
 
 from domain.clock import Ids
-from domain.errors import Refusal, Unavailable
+from domain.errors import Forbidden, Refusal, Unavailable
 from domain.live.ports import Resync
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def _entry(error: GraphQLError | Exception, ids: Ids, logged: dict[int, str]) ->
     elif isinstance(cause, Unavailable):
         message = str(cause)
         extensions = {"code": cause.code, "retryable": True}
-    elif isinstance(cause, Refusal | Resync):
+    elif isinstance(cause, Refusal | Resync | Forbidden):
         message = str(cause)
         extensions = {"code": cause.code}
     else:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import strawberry
 
+from domain.tenancy.permissions import Permission
 from schema.context import Ask
+from schema.permissions import needs
 from schema.scalars import Json
 
 
@@ -15,6 +17,7 @@ class Handler:
     payload_schema: Json = strawberry.field(description="JSON Schema (draft 2020-12) of its payload.")
 
 
+@needs(Permission.READ)
 def handlers(info: Ask) -> list[Handler]:
     return [
         Handler(name=each.name, description=each.description, payload_schema=Json(each.payload_schema))

@@ -13,6 +13,7 @@ import strawberry
 from domain.attempts import activity
 from domain.attempts import model as attempts
 from domain.contracts.tasks import TaskChangedV1
+from domain.tenancy.permissions import Permission
 from schema.absent import given
 from schema.activity import LogLine, Progress
 from schema.context import Ask, Context
@@ -21,6 +22,7 @@ from schema.filters import TaskFilterInput, matches, read_filter, read_line
 from schema.ids import event_id, read_task_id
 from schema.notifications import NotificationNode, Owner
 from schema.paging import read_stream_cursor
+from schema.permissions import needs
 from schema.refusals import invalid, not_found
 from schema.scalars import Cursor
 from schema.tasks import TaskNode
@@ -63,6 +65,7 @@ TaskActivity = Annotated[
 ]
 
 
+@needs(Permission.READ)
 async def follow_notifications(
     info: Ask,
     after: Annotated[
@@ -79,6 +82,7 @@ async def follow_notifications(
             yield NotificationNode.of(notification)
 
 
+@needs(Permission.READ)
 async def task_events(
     info: Ask,
     filter: Annotated[
@@ -110,6 +114,7 @@ def _seq(cursor: Cursor | None) -> int | None:
     return seq
 
 
+@needs(Permission.READ)
 async def task_activity(
     info: Ask, task_id: Annotated[strawberry.ID, strawberry.argument(description="Which one.")]
 ) -> AsyncGenerator[TaskActivity, None]:

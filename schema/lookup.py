@@ -8,6 +8,7 @@ from typing import Annotated
 import strawberry
 
 from domain.paging import MAX_PAGE
+from domain.tenancy.permissions import Permission
 from schema.attempts import AttemptNode
 from schema.context import Ask, Context
 from schema.ids import (
@@ -19,18 +20,21 @@ from schema.ids import (
 )
 from schema.node import Node
 from schema.notifications import NotificationNode
+from schema.permissions import needs
 from schema.refusals import invalid
 from schema.schedules import ScheduleNode
 from schema.tasks import TaskNode
 from schema.webhook_secrets import WebhookSecretNode
 
 
+@needs(Permission.READ)
 async def node(
     info: Ask, id: Annotated[strawberry.ID, strawberry.argument(description="A global id.")]
 ) -> Node | None:
     return await _found(info.context, id)
 
 
+@needs(Permission.READ)
 async def nodes(
     info: Ask,
     ids: Annotated[list[strawberry.ID], strawberry.argument(description=f"Up to {MAX_PAGE} global ids.")],

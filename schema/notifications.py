@@ -10,6 +10,7 @@ import strawberry
 
 from domain.notifications.model import Notification
 from domain.paging import MAX_PAGE, Page
+from domain.tenancy.permissions import Permission
 from schema.absent import given
 from schema.context import Ask
 from schema.enums import NotificationKind
@@ -27,6 +28,7 @@ from schema.paging import (
     read_stream_cursor,
     stream_cursor,
 )
+from schema.permissions import needs
 from schema.scalars import Cursor
 
 if TYPE_CHECKING:
@@ -123,6 +125,7 @@ class NotificationConnection:
         )
 
 
+@needs(Permission.READ)
 async def notifications(
     info: Ask,
     *,

@@ -8,10 +8,10 @@ import strawberry
 
 from domain.queues.model import Queue as DomainQueue
 from domain.queues.model import QueueEdit
-from domain.tenancy.model import Caller
+from domain.tenancy.permissions import Permission
 from domain.work.drafts import KEEP
 from schema.context import Ask, Context
-from schema.refusals import forbidden
+from schema.permissions import needs
 from schema.user_errors import Refused, UserError, user_errors
 
 Name = Annotated[str, strawberry.argument(description="Of the queue.")]
@@ -75,19 +75,23 @@ class QueuePayload:
     errors: list[UserError] = strawberry.field(description="What was refused; empty when all went well.")
 
 
+@needs(Permission.READ_QUEUES)
 async def queues(info: Ask) -> list[Queue]:
     context = info.context
-    return [Queue.of(each) for each in await context.queues.all(_everyones(context.caller))]
+    return [Queue.of(each) for each in await context.queues.all(context.caller)]
 
 
+@needs(Permission.CHANGE_QUEUES)
 async def pause_queue(info: Ask, name: Name) -> QueuePayload:
     return await _changed(info.context, name, QueueEdit(paused=True), ())
 
 
+@needs(Permission.CHANGE_QUEUES)
 async def resume_queue(info: Ask, name: Name) -> QueuePayload:
     return await _changed(info.context, name, QueueEdit(paused=False), ())
 
 
+@needs(Permission.CHANGE_QUEUES)
 async def update_queue(
     info: Ask, input: Annotated[UpdateQueueInput, strawberry.argument(description="The change.")]
 ) -> QueuePayload:
@@ -95,16 +99,9 @@ async def update_queue(
 
 
 async def _changed(context: Context, name: str, edit: QueueEdit, below: tuple[str, ...]) -> QueuePayload:
-    caller = _everyones(context.acting())
+    caller = context.acting()
     try:
         queue = await context.queues.change(caller, name, edit)
     except Refused as refused:
         return QueuePayload(queue=None, errors=user_errors(refused, below))
     return QueuePayload(queue=Queue.of(queue), errors=[])
-
-
-def _everyones(caller: Caller) -> Caller:
-    """Raises a GraphQLError for who is bound to an owner: a queue tells of everyone's tasks."""
-    if caller.owner is not None:
-        raise forbidden()
-    return caller

@@ -10,9 +10,11 @@ import strawberry
 from domain.errors import Invalid, Refusal
 from domain.schedules.recurrence import Cron, Every, RRule, anchor_of
 from domain.schedules.recurrence import Recurrence as DomainRecurrence
+from domain.tenancy.permissions import Permission
 from schema.absent import given
 from schema.context import Ask
 from schema.paging import page_size
+from schema.permissions import needs
 from schema.scalars import TimeZone
 from schema.user_errors import UserError, user_errors
 
@@ -67,6 +69,7 @@ class RecurrencePreview:
     errors: list[UserError] = strawberry.field(description="What is wrong with it.")
 
 
+@needs(Permission.READ)
 def preview_recurrence(
     info: Ask,
     recurrence: Annotated[RecurrenceInput, strawberry.argument(description="What to preview.")],

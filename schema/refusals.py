@@ -15,9 +15,5 @@ def too_many(message: str, argument: str | None = None) -> GraphQLError:
     return GraphQLError(message, extensions={"code": "TOO_MANY", **named})
 
 
-def forbidden() -> GraphQLError:
-    return GraphQLError("Your role does not allow this.", extensions={"code": "FORBIDDEN"})
-
-
 def not_found(message: str) -> GraphQLError:
     return GraphQLError(message, extensions={"code": "NOT_FOUND"})

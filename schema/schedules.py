@@ -11,6 +11,7 @@ import strawberry
 from domain.paging import Page
 from domain.schedules.model import Schedule, TaskTemplate
 from domain.tasks.listing import TaskFilter, TaskOrder
+from domain.tenancy.permissions import Permission
 from schema.absent import given
 from schema.actions import Action
 from schema.context import Ask
@@ -29,6 +30,7 @@ from schema.paging import (
     read_schedule_cursor,
     schedule_cursor,
 )
+from schema.permissions import needs
 from schema.recurrences import Recurrence
 from schema.scalars import TimeZone
 from schema.tasks import TaskConnection, list_tasks
@@ -180,6 +182,7 @@ class ScheduleConnection:
         )
 
 
+@needs(Permission.READ)
 async def schedule(
     info: Ask, id: Annotated[strawberry.ID, strawberry.argument(description="Its global id.")]
 ) -> ScheduleNode | None:
@@ -188,6 +191,7 @@ async def schedule(
     return None if found is None else ScheduleNode.of(found)
 
 
+@needs(Permission.READ)
 async def schedules(
     info: Ask,
     first: First = strawberry.UNSET,

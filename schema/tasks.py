@@ -13,6 +13,7 @@ from domain.attempts.activity import LINES_KEPT
 from domain.paging import Page
 from domain.tasks.listing import TaskFilter, TaskPlace
 from domain.tasks.model import Task
+from domain.tenancy.permissions import Permission
 from schema.absent import given
 from schema.actions import Action
 from schema.activity import LogLine, Progress
@@ -36,6 +37,7 @@ from schema.paging import (
     read_task_cursor,
     task_cursor,
 )
+from schema.permissions import needs
 from schema.refusals import invalid
 from schema.scalars import Json
 
@@ -224,6 +226,7 @@ def _place(task: Task, order: TaskOrder) -> TaskPlace:
             return TaskPlace(task.scheduled_at, task.id)
 
 
+@needs(Permission.READ)
 async def task(
     info: Ask,
     id: Annotated[
@@ -245,6 +248,7 @@ async def task(
     return None if found is None else TaskNode.of(found)
 
 
+@needs(Permission.READ)
 async def tasks(
     info: Ask,
     *,

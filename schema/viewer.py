@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import strawberry
 
+from domain.tenancy.permissions import Permission
 from schema.context import Ask
 from schema.enums import Role
+from schema.permissions import needs
 
 
 @strawberry.type(
@@ -18,6 +20,7 @@ class Viewer:
     owner: str | None = strawberry.field(description="The owner they are bound to; null for none.")
 
 
+@needs(Permission.READ)
 def viewer(info: Ask) -> Viewer:
     caller = info.context.caller
     return Viewer(tenant=caller.tenant, role=caller.role, owner=caller.owner)

@@ -8,15 +8,14 @@ from typing import Annotated
 import strawberry
 
 from domain.errors import Refusal, Refusals
-from domain.tenancy.model import Caller
+from domain.tenancy.permissions import Permission
 from domain.webhooks.model import Made
 from domain.webhooks.model import WebhookSecret as DomainSecret
-from domain.webhooks.service import WebhookSecretService
 from schema.absent import given
 from schema.context import Ask
 from schema.ids import read_webhook_secret_id, webhook_secret_id
 from schema.node import Node
-from schema.refusals import forbidden
+from schema.permissions import needs
 from schema.user_errors import Refused, UserError, user_errors
 
 OVERLAP = timedelta(days=1)
@@ -80,25 +79,28 @@ class DeleteWebhookSecretPayload:
     errors: list[UserError] = strawberry.field(description="What was refused; empty when all went well.")
 
 
+@needs(Permission.MANAGE_WEBHOOK_SECRETS)
 async def webhook_secrets(info: Ask) -> list[WebhookSecretNode]:
-    caller = _managing(info.context.caller)
-    return [WebhookSecretNode.of(each) for each in await info.context.webhook_secrets.all(caller)]
+    context = info.context
+    return [WebhookSecretNode.of(each) for each in await context.webhook_secrets.all(context.caller)]
 
 
+@needs(Permission.MANAGE_WEBHOOK_SECRETS)
 async def create_webhook_secret(
     info: Ask, input: Annotated[CreateWebhookSecretInput, strawberry.argument(description="The secret.")]
 ) -> WebhookSecretPayload:
-    context, caller = info.context, _managing(info.context.acting())
+    context, caller = info.context, info.context.acting()
     try:
         return _told(await context.webhook_secrets.create(caller, given(input.origin)))
     except Refused as refused:
         return _refused(refused)
 
 
+@needs(Permission.MANAGE_WEBHOOK_SECRETS)
 async def rotate_webhook_secret(
     info: Ask, input: Annotated[RotateWebhookSecretInput, strawberry.argument(description="The secret.")]
 ) -> WebhookSecretPayload:
-    context, caller = info.context, _managing(info.context.acting())
+    context, caller = info.context, info.context.acting()
     overlap = OVERLAP if input.overlap is None else input.overlap
     try:
         return _told(await context.webhook_secrets.rotate(caller, read_webhook_secret_id(input.id), overlap))
@@ -106,22 +108,16 @@ async def rotate_webhook_secret(
         return _refused(refused)
 
 
+@needs(Permission.MANAGE_WEBHOOK_SECRETS)
 async def delete_webhook_secret(
     info: Ask, id: Annotated[strawberry.ID, strawberry.argument(description="Of the secret.")]
 ) -> DeleteWebhookSecretPayload:
-    context, caller = info.context, _managing(info.context.acting())
+    context, caller = info.context, info.context.acting()
     try:
         await context.webhook_secrets.delete(caller, read_webhook_secret_id(id))
     except Refused as refused:
         return DeleteWebhookSecretPayload(deleted_id=None, errors=user_errors(refused, below=()))
     return DeleteWebhookSecretPayload(deleted_id=id, errors=[])
-
-
-def _managing(caller: Caller) -> Caller:
-    """Raises a GraphQLError for a caller who may not even see which secrets there are."""
-    if not WebhookSecretService.manageable_by(caller):
-        raise forbidden()
-    return caller
 
 
 def _told(made: Made) -> WebhookSecretPayload:

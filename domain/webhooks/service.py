@@ -7,7 +7,8 @@ from uuid import UUID
 
 from domain.clock import Ids
 from domain.errors import Invalid, NotFound, Refusal
-from domain.tenancy.model import Caller, Role
+from domain.tenancy.model import Caller
+from domain.tenancy.permissions import Permission, may
 from domain.webhooks.model import Made, WebhookSecret
 from domain.webhooks.ports import Origins, WebhookSecrets
 
@@ -23,10 +24,6 @@ class WebhookSecretService:
         self._secrets = secrets
         self._origins = origins
         self._ids = ids
-
-    @staticmethod
-    def manageable_by(caller: Caller) -> bool:
-        return caller.role is Role.ADMIN and caller.owner is None
 
     async def create(self, caller: Caller, origin: str | None) -> Made:
         """Raises Invalid or ForbiddenUrl for the origin, Conflict when it has an active one, TooMany."""
@@ -59,7 +56,10 @@ class WebhookSecretService:
         return await self._secrets.valid(caller.tenant)
 
     async def find(self, caller: Caller, id: UUID) -> WebhookSecret | None:
-        return await self._secrets.find(caller.tenant, id) if self.manageable_by(caller) else None
+        """None as well for a caller who may not manage them."""
+        if not may(caller, Permission.MANAGE_WEBHOOK_SECRETS):
+            return None
+        return await self._secrets.find(caller.tenant, id)
 
 
 def _known(id: UUID | None) -> UUID:

@@ -1,0 +1,51 @@
+"""Who may do what: the one place that decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.errors import Forbidden
+from domain.tenancy.model import Caller, Role
+
+
+class Permission(StrEnum):
+    """What a use case needs. Whoever is bound to an owner has it for what is that owner's alone."""
+
+    READ = "READ"
+    """Tasks, schedules and notifications, as lists, by their ids, and live."""
+    CHANGE = "CHANGE"
+    """Make, change and delete tasks and schedules; mark notifications."""
+    READ_QUEUES = "READ_QUEUES"
+    CHANGE_QUEUES = "CHANGE_QUEUES"
+    MANAGE_WEBHOOK_SECRETS = "MANAGE_WEBHOOK_SECRETS"
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    role: Role
+    """The least that is enough."""
+    whole_tenant: bool = False
+    """It tells of, or changes, everyone's: whoever is bound to an owner may not."""
+
+
+REQUIREMENTS: Mapping[Permission, Requirement] = {
+    Permission.READ: Requirement(Role.VIEWER),
+    Permission.CHANGE: Requirement(Role.EDITOR),
+    Permission.READ_QUEUES: Requirement(Role.VIEWER, whole_tenant=True),
+    Permission.CHANGE_QUEUES: Requirement(Role.ADMIN, whole_tenant=True),
+    Permission.MANAGE_WEBHOOK_SECRETS: Requirement(Role.ADMIN, whole_tenant=True),
+}
+_RANK = {role: rank for rank, role in enumerate((Role.VIEWER, Role.EDITOR, Role.ADMIN))}
+
+
+def may(caller: Caller, permission: Permission) -> bool:
+    needed = REQUIREMENTS[permission]
+    return _RANK[caller.role] >= _RANK[needed.role] and not (needed.whole_tenant and caller.owner is not None)
+
+
+def authorise(caller: Caller, permission: Permission) -> None:
+    """Raises Forbidden."""
+    if not may(caller, permission):
+        raise Forbidden

@@ -1,0 +1,37 @@
+"""What a root field needs of its caller: said where it is resolved, and checked before it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+from domain.tenancy.permissions import Permission, authorise
+from schema.context import Ask
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MARK = "__permission__"
+
+
+def needs(
+    permission: Permission,
+) -> Callable[[Callable[Concatenate[Ask, P], R]], Callable[Concatenate[Ask, P], R]]:
+    """The resolver is run for callers with this permission; the others have the error FORBIDDEN."""
+
+    def decorate(resolver: Callable[Concatenate[Ask, P], R]) -> Callable[Concatenate[Ask, P], R]:
+        @wraps(resolver)
+        def checked(info: Ask, *args: P.args, **kwargs: P.kwargs) -> R:
+            authorise(info.context.caller, permission)
+            return resolver(info, *args, **kwargs)
+
+        setattr(checked, _MARK, permission)
+        return cast(Callable[Concatenate[Ask, P], R], checked)
+
+    return decorate
+
+
+def permission_of(resolver: Callable[..., Any]) -> Permission | None:
+    """What `needs` says of it; None when it says nothing."""
+    return getattr(resolver, _MARK, None)
