@@ -7,8 +7,9 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from api.metrics import ApiMetrics
-from domain.clock import Ids
+from domain.clock import Clock, Ids
 from domain.tenancy.model import Caller
+from domain.tenancy.ports import Callers
 from schema.context import Context
 from schema.errors import present
 from schema.operations import Kind, OperationRequest, Operations, Result
@@ -20,15 +21,18 @@ OPERATION_TIMEOUT = 20.0
 class Graph:
     def __init__(
         self,
+        *,
         operations: Operations,
-        identify: Callable[[], Caller],
+        callers: Callers,
         new_context: Callable[[Caller], Context],
         metrics: ApiMetrics,
+        clock: Clock,
         ids: Ids,
     ) -> None:
         self._operations = operations
         self._new_context = new_context
-        self.identify = identify
+        self.callers = callers
+        self.clock = clock
         self._ids = ids
         self.metrics = metrics
 
@@ -47,10 +51,13 @@ class Graph:
         return result
 
     async def subscribe(
-        self, request: OperationRequest, caller: Caller
+        self, request: OperationRequest, caller: Callable[[], Caller]
     ) -> AsyncGenerator[dict[str, Any], None] | Result:
-        """Each event sees fresh data. To be iterated and closed by the task that asked for it."""
-        stream = await self._operations.subscribe(request, lambda: self._new_context(caller))
+        """Each event sees fresh data. To be iterated and closed by the task that asked for it.
+
+        `caller` is asked again for each of them; what it raises ends the stream.
+        """
+        stream = await self._operations.subscribe(request, lambda: self._new_context(caller()))
         self._count("subscription", stream)
         return stream
 

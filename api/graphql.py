@@ -14,9 +14,12 @@ from starlette.responses import Response
 
 from api import graphiql
 from api.accept import accepts_html, answer_type
+from api.auth import challenge, credential_in
 from api.graph import Graph
 from api.payloads import MAX_BYTES, Malformed, read_json, read_operation, write_json
 from api.websocket_messages import PROTOCOL
+from domain.errors import Unauthenticated, Unavailable
+from domain.tenancy.model import Caller
 from schema.operations import Result
 
 BODY_TIMEOUT = 10.0
@@ -45,11 +48,22 @@ class GraphQLOverHttp:
 
     async def _execute(self, request: Request) -> Result:
         _check_headers(request)
+        caller = await self._identify(request)
         operation, _ = read_operation(read_json(await self._read_body(request)))
         kind = self._graph.kind(operation)
         if kind == "subscription":
             raise Malformed(f"subscriptions are served over a websocket here, with the subprotocol {PROTOCOL}")
-        return await self._graph.execute(kind, operation, self._graph.identify())
+        return await self._graph.execute(kind, operation, caller)
+
+    async def _identify(self, request: Request) -> Caller:
+        """Before the body is read: strangers are not listened to."""
+        try:
+            return (await self._graph.callers.identify(credential_in(request.headers))).caller
+        except Unauthenticated as refusal:
+            headers = {"www-authenticate": challenge(request.headers)}
+            raise _Refused(401, refusal.code, str(refusal), headers) from None
+        except Unavailable as fault:
+            raise _Refused(503, fault.code, str(fault), retryable=True) from fault
 
     async def _read_body(self, request: Request) -> str:
         body = bytearray()
@@ -75,10 +89,19 @@ class GraphQLOverHttp:
 
 
 class _Refused(Exception):  # noqa: N818  an answer, not a fault
-    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: dict[str, str] | None = None,
+        *,
+        retryable: bool = False,
+    ) -> None:
         super().__init__(message)
         self.status = status
-        self.body = {"errors": [{"message": message, "extensions": {"code": code}}]}
+        extensions = {"code": code} | ({"retryable": True} if retryable else {})
+        self.body = {"errors": [{"message": message, "extensions": extensions}]}
         self.headers = headers or {}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from ipaddress import ip_address
 
 BACKLOG = 2048
 UNREAD_TIMEOUT = 30_000
@@ -12,6 +13,14 @@ UNREAD_TIMEOUT = 30_000
 
 class CannotListen(Exception):  # noqa: N818  says what the caller meets
     """The address cannot be listened at; the message says why and what to do."""
+
+
+def listens_to_strangers(host: str) -> bool:
+    """Whether others than this machine may reach it; of a name other than localhost, that is assumed."""
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -15,7 +14,6 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from api import graphiql
-from api.auth import identify
 from api.graph import Graph
 from api.graphql import GraphQLOverHttp
 from api.health import Check, Readiness, liveness
@@ -37,10 +35,11 @@ def create_app(services: ApiServices) -> Starlette:
     settings = services.settings
     contexts = Contexts(services, poll_interval=timedelta(seconds=settings.poll_interval))
     graph = Graph(
-        Operations(build_schema()),
-        identify=partial(identify, settings),
+        operations=Operations(build_schema()),
+        callers=services.callers,
         new_context=lambda caller: contexts.new(caller, current_traceparent() or new_traceparent()),
         metrics=ApiMetrics(services.metrics),
+        clock=services.clock,
         ids=services.ids,
     )
     return application(

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
+from api.auth import Session, begin_session, credential_in, credential_of
 from api.graph import Graph
 from api.payloads import Malformed
 from api.trace import given_traceparent
@@ -28,7 +29,7 @@ from api.websocket_messages import (
     pong,
     read_message,
 )
-from domain.tenancy.model import Caller
+from domain.errors import Unauthenticated, Unavailable
 from infra.telemetry.trace import in_trace, new_traceparent
 from schema.operations import Result
 
@@ -105,27 +106,45 @@ class _Socket:
     async def _converse(self, group: asyncio.TaskGroup) -> _Close | None:
         """Until the peer is gone, or has to go."""
         try:
-            caller = await self._initialise()
+            session = await self._initialise()
             while True:
-                await self._handle(await self._receive(), caller, group)
+                await self._handle(await self._next(session), session, group)
         except Malformed as malformed:
             return _Close(CloseCode.BAD_REQUEST, f"Invalid message received: {malformed}")
+        except Unauthenticated:
+            return _Close(CloseCode.FORBIDDEN, "Forbidden: authenticate, and connect again")
+        except Unavailable as fault:
+            return _Close(CloseCode.TRY_AGAIN_LATER, str(fault))
         except _Close as closing:
             return closing
         except _GONE:
             return None
 
-    async def _initialise(self) -> Caller:
+    async def _initialise(self) -> Session:
+        """Raises Unauthenticated and Unavailable."""
         try:
             async with asyncio.timeout(INITIALISATION_TIMEOUT):
                 while not isinstance(message := await self._receive(), ConnectionInit):
                     await self._handle_early(message)
+                credential = credential_of(message.payload) or credential_in(self._websocket.headers)
+                session = await begin_session(self._graph.callers, self._graph.clock, credential)
         except TimeoutError:
             self._graph.metrics.limits.labels("initialisation_time").inc()
             raise _Close(CloseCode.INITIALISATION_TIMEOUT, "Connection initialisation timeout") from None
-        caller = self._graph.identify()
         await self._websocket.send_text(connection_ack())
-        return caller
+        return session
+
+    async def _next(self, session: Session) -> ClientMessage:
+        """The next message. Raises Unauthenticated as soon as the session's credential is good no more."""
+        while True:
+            stands_for = session.stands_for
+            if stands_for is not None and stands_for <= 0:
+                await session.renew()
+            try:
+                async with asyncio.timeout(stands_for):
+                    return await self._receive()
+            except TimeoutError:
+                await session.renew()
 
     async def _handle_early(self, message: ClientMessage) -> None:
         match message:
@@ -134,7 +153,7 @@ class _Socket:
             case Ping(payload):
                 await self._websocket.send_text(pong(payload))
 
-    async def _handle(self, message: ClientMessage, caller: Caller, group: asyncio.TaskGroup) -> None:
+    async def _handle(self, message: ClientMessage, session: Session, group: asyncio.TaskGroup) -> None:
         match message:
             case ConnectionInit():
                 raise _Close(CloseCode.TOO_MANY_INITIALISATIONS, "Too many initialisation requests")
@@ -146,9 +165,9 @@ class _Socket:
                 if (task := self._active.pop(operation_id, None)) is not None:
                     task.cancel()
             case Subscribe():
-                await self._begin(message, caller, group)
+                await self._begin(message, session, group)
 
-    async def _begin(self, message: Subscribe, caller: Caller, group: asyncio.TaskGroup) -> None:
+    async def _begin(self, message: Subscribe, session: Session, group: asyncio.TaskGroup) -> None:
         if message.id in self._active:
             raise _Close(CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {message.id} already exists")
         if len(self._running) >= MAX_OPERATIONS:
@@ -157,18 +176,20 @@ class _Socket:
             refusal = {"message": text, "extensions": {"code": "TOO_MANY"}}
             await self._websocket.send_text(error(message.id, [refusal]))
             return
-        task = group.create_task(self._operate(message, caller))
+        task = group.create_task(self._operate(message, session))
         self._active[message.id] = task
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _operate(self, message: Subscribe, caller: Caller) -> None:
+    async def _operate(self, message: Subscribe, session: Session) -> None:
         """One operation to its end. Nothing that goes wrong in it is the end of the socket."""
         with in_trace(message.traceparent or self._traceparent or new_traceparent()):
             try:
-                await self._run(message, caller)
+                await self._run(message, session)
             except _GONE:
                 pass  # whoever reads from it hears the same
+            except Unauthenticated:
+                pass  # the socket is closed for it; what was completed, clients would not take up again
             except Exception as fault:  # noqa: BLE001  it is logged, counted, and told to the client
                 await self._tell(message.id, fault)
             finally:
@@ -185,12 +206,13 @@ class _Socket:
         """Whether the client still waits for this operation: it may have completed it, and begun another."""
         return self._active.get(operation_id) is asyncio.current_task()
 
-    async def _run(self, message: Subscribe, caller: Caller) -> None:
+    async def _run(self, message: Subscribe, session: Session) -> None:
         kind = self._graph.kind(message.request)
         if kind != "subscription":
-            await self._send_result(message.id, await self._graph.execute(kind, message.request, caller))
+            result = await self._graph.execute(kind, message.request, session.caller())
+            await self._send_result(message.id, result)
             return
-        stream = await self._graph.subscribe(message.request, caller)
+        stream = await self._graph.subscribe(message.request, session.caller)
         if isinstance(stream, Result):
             await self._send_result(message.id, stream)
             return

@@ -21,9 +21,11 @@ Payload = dict[str, Any] | None
 
 
 class CloseCode(IntEnum):
+    TRY_AGAIN_LATER = 1013
     BAD_REQUEST = 4400
     UNAUTHORIZED = 4401
     FORBIDDEN = 4403
+    """Clients connect again after it, and ask for their credential anew; after UNAUTHORIZED they give up."""
     SUBPROTOCOL_NOT_ACCEPTABLE = 4406
     INITIALISATION_TIMEOUT = 4408
     SUBSCRIBER_EXISTS = 4409

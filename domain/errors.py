@@ -92,6 +92,15 @@ class Refusals(Exception):  # noqa: N818  several refusals of one input, told to
         self.refusals = refusals
 
 
+class Unauthenticated(Exception):  # noqa: N818  says what the caller meets
+    """A valid token is needed: there is none here, or it is unknown, expired or revoked."""
+
+    code: ClassVar[str] = "UNAUTHENTICATED"
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
 class Forbidden(Exception):  # noqa: N818  says what the caller meets
     """Your role does not allow this."""
 

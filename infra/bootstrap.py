@@ -25,7 +25,10 @@ from domain.retention.ports import Retention
 from domain.schedules.ports import Firing, Recurrences, Schedules
 from domain.tasks.bulk import BulkTasks
 from domain.tasks.ports import Tasks
+from domain.tenancy.ports import AccessTokens, Callers
+from domain.tenancy.service import TokenService
 from domain.webhooks.ports import Origins, WebhookSecrets
+from infra.authentication.callers import Everyone, Known
 from infra.cache.cached_tasks import CachedTasks
 from infra.cache.forgetting import open_forgetting
 from infra.cache.ports import TaskVersion
@@ -43,6 +46,7 @@ from infra.live.task_feed import LiveTaskFeed
 from infra.memory.broker import build_stub_broker
 from infra.memory.bus import open_memory_bus
 from infra.memory.cache import open_memory_cache
+from infra.postgres.access_tokens import PostgresAccessTokens
 from infra.postgres.activity import PostgresActivity
 from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.bulk import PostgresBulkTasks
@@ -66,7 +70,7 @@ from infra.rabbit.bus import open_rabbit_bus
 from infra.recurrence.reading import ReadRecurrences
 from infra.redis.cache import open_redis_cache
 from infra.settings import Settings
-from infra.system import SystemClock, TimeOrderedIds
+from infra.system import SystemClock, TimeOrderedIds, random_bytes
 
 __all__ = [
     "ApiServices",
@@ -75,6 +79,7 @@ __all__ = [
     "migrate_database",
     "open_api_services",
     "open_services",
+    "open_token_service",
     "reencrypt_database",
 ]
 
@@ -121,6 +126,7 @@ class Services:
     handler_runner: HandlerRunner
     webhooks: Webhooks
     webhook_secrets: WebhookSecrets
+    access_tokens: AccessTokens
     origins: Origins
     recurrences: Recurrences
     schedules: Schedules
@@ -134,6 +140,7 @@ class ApiServices(Services):
     task_feed: TaskFeed
     notification_feed: NotificationFeed
     activity_feed: ActivityFeed
+    callers: Callers
 
 
 @asynccontextmanager
@@ -228,6 +235,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             firing=PostgresFiring(database, recurrences, ids, forgetting.changed),
             webhooks=_build_webhooks(settings, clock, keys, webhook_secrets, registry),
             webhook_secrets=webhook_secrets,
+            access_tokens=PostgresAccessTokens(database),
             origins=Rules(settings.http_allow_insecure, settings.http_allowed_networks),
         )
 
@@ -257,6 +265,7 @@ async def open_api_services(settings: Settings) -> AsyncIterator[ApiServices]:
                     task_feed=task_feed,
                     notification_feed=notification_feed,
                     activity_feed=activity_feed,
+                    callers=_callers(services),
                 )
 
 
@@ -289,6 +298,21 @@ async def reencrypt_database(settings: Settings) -> Reencrypted:
 
 
 @asynccontextmanager
+async def open_token_service(settings: Settings) -> AsyncIterator[TokenService]:
+    """For the command line. Raises CannotStart, also in place of Unavailable."""
+    metrics = DatabaseMetrics(CollectorRegistry())
+    limit = settings.database_timeout
+    async with (
+        _database_url(settings) as url,
+        open_database(url, size=1, limit=limit, metrics=metrics) as database,
+    ):
+        try:
+            yield TokenService(PostgresAccessTokens(database), SystemClock(), TimeOrderedIds(), random_bytes)
+        except Unavailable as fault:
+            raise CannotStart(f"{fault}.") from fault
+
+
+@asynccontextmanager
 async def _database_url(settings: Settings) -> AsyncIterator[str]:
     """That of the settings, or of an embedded PostgreSQL, started and migrated."""
     if settings.database_url is not None:
@@ -311,6 +335,13 @@ async def _migrate(url: str) -> None:
 async def _open_workers(url: str, settings: Settings, metrics: DatabaseMetrics) -> AsyncIterator[Workers]:
     async with open_database(url, size=1, limit=settings.database_timeout, metrics=metrics) as database:
         yield PostgresWorkers(database)
+
+
+def _callers(services: Services) -> Callers:
+    settings = services.settings
+    if settings.authentication == "none":
+        return Everyone(settings.tenant)
+    return Known(services.access_tokens, None, services.clock)
 
 
 async def _close(broker: dramatiq.Broker) -> None:

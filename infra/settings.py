@@ -18,6 +18,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from domain.tenancy.model import MAX_TENANT
+
 
 class PostgresUrl(PostgresDsn):
     """Without a host it is a socket: `postgresql:///name?host=/folder`."""
@@ -39,9 +41,11 @@ class Settings(BaseSettings):
     amqp_url: AmqpDsn | None = None
     home: Path = Path(".carillon")
     namespace: str = Field(default="carillon", pattern=r"^[a-z][a-z0-9_-]{0,39}$")
-    tenant: str = Field(default="default", min_length=1, max_length=64)
+    tenant: str = Field(default="default", min_length=1, max_length=MAX_TENANT)
     environment: Literal["development", "production"] = "development"
 
+    authentication: Literal["none", "required"] = "none"
+    """Without, everyone who connects is an administrator of the tenant, and only this machine can connect."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "localhost", "[::1]")
     """Names GraphQL may be asked for by; `*` for any, `*.example.com` for those below one."""
 

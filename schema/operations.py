@@ -14,7 +14,7 @@
         async for body in stream: ...   # each a response; after one that says RESYNC the stream ends
 
 `new_context` is called for the subscription and again for each of its events, so that nothing stale is told.
-Nothing here raises, except when it is cancelled.
+Nothing here raises, except when it is cancelled, and Unauthenticated when `new_context` does.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from graphql.execution import (
 )
 from strawberry.execution import optimized_is_awaitable
 
+from domain.errors import Unauthenticated
 from schema.context import Context
 from schema.documents import Documents
 from schema.errors import present
@@ -134,6 +135,8 @@ async def _responses(
         async with aclosing(results):
             async for result in results:
                 yield _body(result, context)
+    except Unauthenticated:
+        raise
     except Exception as error:  # noqa: BLE001  the edge of what we know: told to the subscriber, and its end
         yield {"errors": present([error], context.ids)}
 

@@ -6,17 +6,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from api.cli.banner import banner
-from api.cli.settings import read_embedded_settings, read_service_settings
-from api.listening import CannotListen, address_of, listen
+from api.cli.running import run
+from api.cli.settings import BAD_SETTINGS, read_embedded_settings, read_service_settings
+from api.cli.tokens import tokens
+from api.listening import CannotListen, address_of, listen, listens_to_strangers
 
 if TYPE_CHECKING:
     from socket import socket
@@ -33,8 +33,9 @@ app = typer.Typer(
 
 keys = typer.Typer(help="The keys that encrypt what is secret at rest.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+app.add_typer(tokens, name="tokens")
 
-Host = Annotated[str, typer.Option(help="The address to listen at. Anyone who can reach it may do everything.")]
+Host = Annotated[str, typer.Option(help="Where to listen; what others can reach needs authentication.")]
 Port = Annotated[int, typer.Option(help="The port to listen at; 0 takes a free one.", min=0, max=65_535)]
 
 
@@ -44,27 +45,27 @@ def dev(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     settings = read_embedded_settings()
     if "log_format" not in settings.model_fields_set:
         settings = settings.model_copy(update={"log_format": "console"})
-    listener = _listen(host, port)
+    listener = _listen(settings, host, port)
     from api.embedded import serve_everything
     from jobs.process import leave
 
     def announce() -> None:
         typer.echo(banner(address_of(listener), settings.home))
 
-    _run(settings, serve_everything(settings, listener, announce), leave)
+    run(settings, serve_everything(settings, listener, announce), leave)
 
 
 @app.command()
 def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """GraphQL over HTTP and websockets, health and metrics."""
     settings = read_service_settings()
-    listener = _listen(host, port)
+    listener = _listen(settings, host, port)
     from api.serving import serve
 
     def announce() -> None:
         logging.getLogger(__name__).info("api serves at %s", address_of(listener))
 
-    _run(settings, serve(settings, listener, announce), sys.exit)
+    run(settings, serve(settings, listener, announce), sys.exit)
 
 
 @app.command()
@@ -101,7 +102,7 @@ def migrate() -> None:
         await migrate_database(settings)
         typer.echo("The database is up to date.")
 
-    _run(settings, bring_up_to_date(), sys.exit)
+    run(settings, bring_up_to_date(), sys.exit)
 
 
 @keys.command()
@@ -133,7 +134,7 @@ def rotate() -> None:
             reasons = "; ".join(sorted(done.reasons))
             raise CannotStart(f"Not decrypted, and left as they are: {done.unreadable} ({reasons}).")
 
-    _run(settings, reencrypt(), sys.exit)
+    run(settings, reencrypt(), sys.exit)
 
 
 @app.command()
@@ -151,27 +152,14 @@ def _run_process(part: str) -> NoReturn:
     run_process(settings, Part(part))
 
 
-def _run(settings: Settings, work: Coroutine[Any, Any, None], leave: Callable[[int], NoReturn]) -> NoReturn:
-    """`leave` ends the process, before the loop is closed: what it closes is waited for."""
-    import uvloop
-
-    from infra.bootstrap import CannotStart
-    from infra.telemetry.logs import configure_logs
-
-    configure_logs(settings)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        try:
-            runner.run(work)
-        except CannotStart as error:
-            typer.echo(str(error), err=True)
-            leave(1)
-        except Exception:
-            logging.getLogger(__name__).exception("cannot go on")
-            leave(1)
-        leave(0)
-
-
-def _listen(host: str, port: int) -> socket:
+def _listen(settings: Settings, host: str, port: int) -> socket:
+    if settings.authentication == "none" and listens_to_strangers(host):
+        typer.echo(
+            f"Without authentication only this machine may connect, and others reach {host}: set "
+            "CARILLON_AUTHENTICATION=required (see docs/authentication.md), or listen at 127.0.0.1.",
+            err=True,
+        )
+        raise typer.Exit(BAD_SETTINGS)
     try:
         return listen(host, port)
     except CannotListen as error:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+MAX_TENANT = 64
+"""Characters of a tenant's name."""
+
 
 class Role(StrEnum):
     VIEWER = "VIEWER"

@@ -416,3 +416,25 @@ class WebhookSecretRow(SQLModel, table=True):
     ciphertext: bytes = Field(sa_type=LargeBinary)
     created_at: datetime = Field(sa_type=INSTANT, sa_column_kwargs=_now())
     retires_at: datetime | None = Field(default=None, sa_type=INSTANT)
+
+
+class AccessTokenRow(SQLModel, table=True):
+    """The text of a token is kept as its hash alone."""
+
+    __tablename__ = "access_tokens"
+    __table_args__ = (
+        Index("access_tokens_prefix", "prefix", unique=True),
+        Index("access_tokens_by_tenant", "tenant", "created_at", "id"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    tenant: str = Field(sa_type=Text)
+    name: str = Field(sa_type=Text)
+    prefix: str = Field(sa_type=Text)
+    digest: bytes = Field(sa_type=LargeBinary)
+    role: str = Field(sa_type=Text)
+    owner: str | None = Field(default=None, sa_type=Text)
+    created_at: datetime = Field(sa_type=INSTANT)
+    expires_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    revoked_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    last_used_at: datetime | None = Field(default=None, sa_type=INSTANT)

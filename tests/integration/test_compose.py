@@ -94,6 +94,10 @@ def test_nothing_but_the_api_can_be_reached_and_that_only_from_this_machine() ->
     assert published == {"api": ["127.0.0.1:8000:8000"]}
 
 
+def test_nobody_is_served_without_a_token() -> None:
+    assert OURS["api"]["environment"]["CARILLON_AUTHENTICATION"] == "required"
+
+
 def test_volumes_that_are_used_are_declared() -> None:
     used = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
     assert used == set(COMPOSE["volumes"])

@@ -17,9 +17,10 @@ from api.main import application
 from api.metrics import ApiMetrics
 from domain.errors import Unavailable
 from domain.live.ports import Resync
-from domain.tenancy.model import Caller
+from domain.tenancy.ports import Callers
+from infra.authentication.callers import Everyone
 from infra.settings import Settings
-from infra.system import TimeOrderedIds
+from infra.system import SystemClock, TimeOrderedIds
 from infra.telemetry.trace import current_traceparent
 from schema.context import Context
 from schema.operations import Operations
@@ -109,15 +110,17 @@ def small_app(
     watched: Watched | None = None,
     checks: Mapping[str, Check] | None = None,
     registry: CollectorRegistry | None = None,
+    callers: Callers | None = None,
 ) -> Starlette:
     registry = registry or CollectorRegistry()
     ids = TimeOrderedIds()
     schema = strawberry.Schema(Query, Mutation, _subscription(watched or Watched()))
     graph = Graph(
-        Operations(schema),
-        identify=lambda: Caller(tenant="small"),
+        operations=Operations(schema),
+        callers=callers or Everyone("small"),
         new_context=lambda _: cast(Context, SimpleNamespace(ids=ids)),
         metrics=ApiMetrics(registry),
+        clock=SystemClock(),
         ids=ids,
     )
     return application(graph, registry, checks or {}, _nothing, allowed_hosts=Settings().allowed_hosts)

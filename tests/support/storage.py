@@ -20,6 +20,7 @@ from domain.tasks.model import Task
 from infra.cache.ports import TaskVersion
 from infra.encryption.headers import HeaderSeals
 from infra.encryption.keys import KeyRing, new_key, read_keys
+from infra.postgres.access_tokens import PostgresAccessTokens
 from infra.postgres.activity import PostgresActivity
 from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.bulk import PostgresBulkTasks
@@ -106,6 +107,7 @@ class Storage:
     schedules: PostgresSchedules
     firing: PostgresFiring
     webhook_secrets: PostgresWebhookSecrets
+    access_tokens: PostgresAccessTokens
     changed: list[TaskVersion]
     """What the engine's writes told of."""
 
@@ -181,5 +183,6 @@ async def open_storage(url: str, keys: KeyRing = KEYS) -> AsyncIterator[Storage]
             schedules=PostgresSchedules(database, HeaderSeals(keys)),
             firing=PostgresFiring(database, recurrences, ids, changed),
             webhook_secrets=PostgresWebhookSecrets(database, keys),
+            access_tokens=PostgresAccessTokens(database),
             changed=told,
         )

@@ -14,7 +14,7 @@ import pytest
 from graphql import build_schema
 
 from api.cli.banner import banner
-from api.listening import CannotListen, address_of, listen
+from api.listening import CannotListen, address_of, listen, listens_to_strangers
 from infra.encryption.keys import read_keys
 
 ROOT = Path(__file__).parents[2]
@@ -141,3 +141,27 @@ def test_keys_that_cannot_be_used_are_not_repeated() -> None:
     ended = carillon("keys", "rotate", **URLS)
     assert ended.returncode == 1
     assert "CARILLON_ENCRYPTION_KEYS is not set" in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["dev", "api"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com"])
+def test_without_authentication_only_this_machine_is_served(command: str, host: str) -> None:
+    ended = carillon(command, "--host", host, "--port", "0", **(URLS if command == "api" else {}))
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert "CARILLON_AUTHENTICATION=required" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "others"),
+    [("127.0.0.1", False), ("127.9.9.9", False), ("::1", False), ("localhost", False), ("192.168.0.1", True)],
+)
+def test_the_loopback_addresses_are_of_this_machine(host: str, *, others: bool) -> None:
+    assert listens_to_strangers(host) is others
+
+
+@pytest.mark.parametrize("expires", ["", "90", "1y", "-1d", "9999999d"])
+def test_a_lifetime_that_is_none_is_refused(expires: str) -> None:
+    ended = carillon("tokens", "create", "--name", "x", "--role", "viewer", "--expires", expires, **URLS)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "90d" in ended.stderr
