@@ -29,6 +29,7 @@ from domain.tenancy.ports import AccessTokens, Callers
 from domain.tenancy.service import TokenService
 from domain.webhooks.ports import Origins, WebhookSecrets
 from infra.authentication.callers import Everyone, Known
+from infra.authentication.jwts import KeySetNotRead, open_jwts
 from infra.cache.cached_tasks import CachedTasks
 from infra.cache.forgetting import open_forgetting
 from infra.cache.ports import TaskVersion
@@ -252,6 +253,7 @@ async def open_api_services(settings: Settings) -> AsyncIterator[ApiServices]:
             open_activity_feed(
                 services.activity, services.signals, settings, services.metrics
             ) as activity_feed,
+            _open_callers(services) as callers,
         ):
 
             def hear(event: Event) -> None:
@@ -265,7 +267,7 @@ async def open_api_services(settings: Settings) -> AsyncIterator[ApiServices]:
                     task_feed=task_feed,
                     notification_feed=notification_feed,
                     activity_feed=activity_feed,
-                    callers=_callers(services),
+                    callers=callers,
                 )
 
 
@@ -337,11 +339,17 @@ async def _open_workers(url: str, settings: Settings, metrics: DatabaseMetrics) 
         yield PostgresWorkers(database)
 
 
-def _callers(services: Services) -> Callers:
+@asynccontextmanager
+async def _open_callers(services: Services) -> AsyncIterator[Callers]:
     settings = services.settings
     if settings.authentication == "none":
-        return Everyone(settings.tenant)
-    return Known(services.access_tokens, None, services.clock)
+        yield Everyone(settings.tenant)
+        return
+    try:
+        async with open_jwts(settings, services.clock) as jwts:
+            yield Known(services.access_tokens, jwts, services.clock)
+    except KeySetNotRead as error:
+        raise CannotStart(f"CARILLON_JWT_KEY_SET cannot be read: {error}") from error
 
 
 async def _close(broker: dramatiq.Broker) -> None:

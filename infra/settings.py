@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AmqpDsn,
@@ -18,7 +19,10 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from domain.tenancy.model import MAX_TENANT
+from domain.tenancy.model import MAX_TENANT, Role
+
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""That sign with one key and are verified with another: a key set may be public."""
 
 
 class PostgresUrl(PostgresDsn):
@@ -46,6 +50,21 @@ class Settings(BaseSettings):
 
     authentication: Literal["none", "required"] = "none"
     """Without, everyone who connects is an administrator of the tenant, and only this machine can connect."""
+    jwt_key_set: str | None = None
+    """A path, or a URL that starts with https; with it, JWTs are taken as well as tokens of ours."""
+    jwt_issuer: str | None = Field(default=None, min_length=1)
+    jwt_audience: str | None = Field(default=None, min_length=1)
+    jwt_algorithms: Annotated[tuple[Algorithm, ...], NoDecode] = ("RS256", "ES256", "EdDSA")
+    jwt_leeway: float = Field(default=30, ge=0, le=300)
+    """How far the issuer's clock may be from ours."""
+    jwt_tenant_claim: str | None = None
+    """The claim that names the tenant; none means `tenant`."""
+    jwt_owner_claim: str = "sub"
+    """The claim that names the owner its bearer is bound to; none binds nobody."""
+    jwt_role: Role = Role.VIEWER
+    """Of those whose JWT names none."""
+    jwt_role_claim: str | None = None
+
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "localhost", "[::1]")
     """Names GraphQL may be asked for by; `*` for any, `*.example.com` for those below one."""
 
@@ -109,7 +128,7 @@ class Settings(BaseSettings):
     http_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     http_timeout: float = Field(default=15, gt=0, le=60)
 
-    @field_validator("allowed_hosts", "handlers", "http_allowed_networks", mode="before")
+    @field_validator("jwt_algorithms", "allowed_hosts", "handlers", "http_allowed_networks", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -129,6 +148,20 @@ class Settings(BaseSettings):
             raise ValueError("retain_attempts_days must be at least as long as the tasks are kept")
         return self
 
+    @model_validator(mode="after")
+    def _jwts_are_checked_in_every_respect(self) -> Self:
+        if self.jwt_key_set is None:
+            return self
+        if self.authentication == "none":
+            raise ValueError("jwt_key_set needs authentication to be required")
+        if self.jwt_issuer is None or self.jwt_audience is None:
+            raise ValueError("jwt_key_set needs jwt_issuer and jwt_audience")
+        if not self.jwt_algorithms:
+            raise ValueError("jwt_algorithms must name one at least")
+        if not _is_trusted(self.jwt_key_set, insecure=self.http_allow_insecure):
+            raise ValueError("jwt_key_set must be a path, or start with https://")
+        return self
+
     @property
     def embedded(self) -> bool:
         return self.database_url is None
@@ -138,3 +171,11 @@ class Settings(BaseSettings):
         if self.handlers is not None:
             return self.handlers
         return DEFAULT_HANDLERS if self.environment == "development" else ()
+
+
+def _is_trusted(place: str, *, insecure: bool) -> bool:
+    """Elsewhere, whoever is on the way could give other keys."""
+    scheme, separator, _ = place.partition("://")
+    if not separator or scheme == "https":
+        return True
+    return scheme == "http" and (insecure or urlsplit(place).hostname in {"127.0.0.1", "::1", "localhost"})

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 from domain.tasks.states import MOVES
+from domain.tenancy.model import Caller, Role
+from domain.tenancy.permissions import Permission, may
 from infra.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -43,3 +45,12 @@ def test_links_between_documents_lead_somewhere() -> None:
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_table_of_roles_says_what_is_required() -> None:
+    text = (ROOT / "docs/authentication.md").read_text()
+    rows = re.findall(r"^\| `([A-Z_]+)`(?:: .*)? \| (\w+) \| (\w+) \| (\w+) \| (\w+) \|$", text, re.MULTILINE)
+    said = {name: [word == "yes" for word in words] for name, *words in rows}
+    everyone = [Caller(tenant="acme", role=role) for role in (Role.VIEWER, Role.EDITOR, Role.ADMIN)]
+    everyone.append(Caller(tenant="acme", role=Role.ADMIN, owner="alice"))
+    assert said == {each.value: [may(caller, each) for caller in everyone] for each in Permission}

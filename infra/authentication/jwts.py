@@ -1,0 +1,112 @@
+"""JSON Web Tokens (RFC 7519, with the advice of RFC 8725) of an issuer we trust: who has one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+from jwt.exceptions import PyJWTError
+
+from domain.clock import Clock
+from domain.errors import Unauthenticated
+from domain.tenancy.model import MAX_TENANT, Caller, Role
+from domain.tenancy.ports import Identified
+from domain.work.validation import MAX_NAME, line_fault
+from infra.authentication.key_set import KeySet, is_url, reader
+from infra.background import background
+from infra.settings import Settings
+
+STANDS = timedelta(seconds=60)
+"""How long a JWT may still be good after its key was taken out of the set we know."""
+LATEST = datetime.max.replace(tzinfo=UTC)
+
+
+class KeySetNotRead(Exception):  # noqa: N818  says what it is
+    """The file of the key set cannot be read; the message says why."""
+
+
+class JwtReader:
+    def __init__(self, keys: KeySet, settings: Settings, clock: Clock) -> None:
+        self._keys = keys
+        self._settings = settings
+        self._clock = clock
+
+    async def read(self, text: str) -> Identified:
+        """Raises Unauthenticated, and Unavailable while there are no keys to check it with."""
+        try:
+            id = jwt.get_unverified_header(text).get("kid")
+        except (PyJWTError, ValueError, RecursionError) as fault:
+            raise Unauthenticated from fault
+        key = await self._keys.key(id if isinstance(id, str) else None)
+        if key is None:
+            raise Unauthenticated
+        claims = self._verified(text, key)
+        expires_at = self._expiry(claims)
+        return Identified(
+            caller=self._caller(claims),
+            expires_at=expires_at,
+            ask_again_at=min(self._clock.now() + STANDS, expires_at),
+        )
+
+    def _verified(self, text: str, key: jwt.PyJWK) -> dict[str, Any]:
+        """The algorithm is that of the key, whatever the JWT says; those of the set are in our list."""
+        try:
+            return jwt.decode(
+                text,
+                key,
+                algorithms=self._settings.jwt_algorithms,
+                audience=self._settings.jwt_audience,
+                issuer=self._settings.jwt_issuer,
+                leeway=self._settings.jwt_leeway,
+                options={"require": ["exp", "iss", "aud"], "enforce_minimum_key_length": True},
+            )
+        except (PyJWTError, ValueError, RecursionError) as fault:
+            raise Unauthenticated from fault
+
+    def _expiry(self, claims: dict[str, Any]) -> datetime:
+        try:
+            return datetime.fromtimestamp(int(claims["exp"]) + self._settings.jwt_leeway, UTC)
+        except (OverflowError, OSError, ValueError):  # further than instants reach
+            return LATEST
+
+    def _caller(self, claims: dict[str, Any]) -> Caller:
+        """A claim that is to be there and is not never means more rights."""
+        settings = self._settings
+        tenant, owner, role = settings.tenant, None, settings.jwt_role
+        if settings.jwt_tenant_claim:
+            tenant = _line(claims.get(settings.jwt_tenant_claim), MAX_TENANT)
+        if settings.jwt_owner_claim:
+            owner = _line(claims.get(settings.jwt_owner_claim), MAX_NAME)
+        if settings.jwt_role_claim and (given := claims.get(settings.jwt_role_claim)) is not None:
+            role = _role(given)
+        return Caller(tenant=tenant, role=role, owner=owner)
+
+
+def _line(value: object, most: int) -> str:
+    if not isinstance(value, str) or line_fault(value, most) is not None:
+        raise Unauthenticated
+    return value
+
+
+def _role(value: object) -> Role:
+    if not isinstance(value, str) or value.upper() not in Role.__members__:
+        raise Unauthenticated
+    return Role(value.upper())
+
+
+@asynccontextmanager
+async def open_jwts(settings: Settings, clock: Clock) -> AsyncIterator[JwtReader | None]:
+    """None where no key set is configured. Opens also while a URL is away. Raises KeySetNotRead."""
+    if settings.jwt_key_set is None:
+        yield None
+        return
+    keys = KeySet(reader(settings.jwt_key_set), settings.jwt_algorithms)
+    await keys.refresh()
+    if keys.fault is not None and not is_url(settings.jwt_key_set):
+        raise KeySetNotRead(str(keys.fault)) from keys.fault
+    async with background() as tasks:
+        tasks.start(keys.refresh_forever(), "jwt-keys")
+        yield JwtReader(keys, settings, clock)
