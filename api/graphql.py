@@ -60,6 +60,7 @@ class GraphQLOverHttp:
         try:
             return (await self._graph.callers.identify(credential_in(request.headers))).caller
         except Unauthenticated as refusal:
+            self._graph.metrics.unauthenticated.labels("http").inc()
             headers = {"www-authenticate": challenge(request.headers)}
             raise _Refused(401, refusal.code, str(refusal), headers) from None
         except Unavailable as fault:

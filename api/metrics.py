@@ -41,6 +41,12 @@ class ApiMetrics:
             ["limit"],
             registry=registry,
         )
+        self.unauthenticated = Counter(
+            "carillon_unauthenticated",
+            "Requests and sockets without a valid credential, or whose credential ended, by transport",
+            ["transport"],
+            registry=registry,
+        )
         self.faults = Counter(
             "carillon_api_faults", "Requests that ended in an internal error", registry=registry
         )

@@ -112,6 +112,7 @@ class _Socket:
         except Malformed as malformed:
             return _Close(CloseCode.BAD_REQUEST, f"Invalid message received: {malformed}")
         except Unauthenticated:
+            self._graph.metrics.unauthenticated.labels("websocket").inc()
             return _Close(CloseCode.FORBIDDEN, "Forbidden: authenticate, and connect again")
         except Unavailable as fault:
             return _Close(CloseCode.TRY_AGAIN_LATER, str(fault))

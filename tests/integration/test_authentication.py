@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from prometheus_client import CollectorRegistry
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
@@ -36,6 +37,10 @@ class Guarded:
     address: str
     tokens: Tokens
     watched: Watched
+    registry: CollectorRegistry
+
+    def refused(self, transport: str) -> float:
+        return self.registry.get_sample_value("carillon_unauthenticated_total", {"transport": transport}) or 0
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +48,9 @@ async def server(postgres_server: str, migrated: str) -> AsyncIterator[Guarded]:
     """Whose answers stand for a tenth of a second."""
     async with fresh_database(postgres_server, migrated) as url, open_storage(url) as storage:
         tokens, watched = Tokens(storage, remembered=timedelta(seconds=0.1)), Watched()
-        async with serving(small_app(watched, callers=tokens.known)) as address:
-            yield Guarded(address, tokens, watched)
+        registry = CollectorRegistry()
+        async with serving(small_app(watched, registry=registry, callers=tokens.known)) as address:
+            yield Guarded(address, tokens, watched, registry)
 
 
 @pytest.fixture
@@ -106,9 +112,11 @@ async def test_a_request_with_a_token_is_answered(guarded: Guarded) -> None:
 async def test_a_request_without_one_is_told_what_it_lacks(
     guarded: Guarded, headers: dict[str, str], challenge: str
 ) -> None:
+    before = guarded.refused("http")
     async with http_client(guarded.address) as client:
         answer = await client.post("{ hello }", headers)
     assert answer.status_code == 401
+    assert guarded.refused("http") == before + 1
     assert answer.headers["www-authenticate"] == challenge
     [error] = answer.json()["errors"]
     assert error["extensions"] == {"code": "UNAUTHENTICATED"}
@@ -160,9 +168,11 @@ async def test_a_socket_says_its_token_in_its_first_message_or_its_handshake(
 async def test_a_socket_without_one_is_closed_so_that_clients_ask_for_theirs_again(
     guarded: Guarded, payload: object
 ) -> None:
+    before = guarded.refused("websocket")
     async with raw_socket(guarded.address) as client:
         await say(client, init(payload))
         assert await closing(client) == AGAIN
+    assert guarded.refused("websocket") == before + 1
 
 
 @pytest.mark.parametrize("how", ["expired", "revoked"])

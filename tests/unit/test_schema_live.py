@@ -13,11 +13,12 @@ import pytest
 from domain.attempts.activity import LogLine, LogPlace
 from domain.attempts.model import Progress
 from domain.contracts.tasks import TaskChangedV1, TaskEventKind
-from domain.errors import Unavailable
+from domain.errors import Unauthenticated, Unavailable
 from domain.live.ports import Resync
 from domain.tasks.listing import TaskFilter
 from domain.tasks.states import TaskState
 from domain.tenancy.model import Caller, Role
+from schema.context import Context
 from schema.filters import matches
 from schema.ids import event_id, notification_id, task_id
 from schema.operations import OperationRequest, Result
@@ -234,6 +235,25 @@ async def test_who_falls_behind_is_told_to_read_again_and_the_stream_ends(face: 
     face.notification_feed.events = [Resync()]
     [body] = await face.follow(NOTIFICATIONS)
     assert body["errors"][0]["extensions"]["code"] == "RESYNC"
+
+
+async def test_nothing_more_is_told_to_who_is_not_authenticated_any_more(face: Face) -> None:
+    task = face.keep()
+    face.task_feed.events = [event_of(task, TaskEventKind(kind)) for kind in ("CREATED", "UPDATED")]
+    contexts = [face.context(), face.context()]
+
+    def new_context() -> Context:
+        if not contexts:
+            raise Unauthenticated
+        return contexts.pop()
+
+    stream = await operations().subscribe(OperationRequest(EVENTS, {}), new_context)
+    assert not isinstance(stream, Result)
+    async with aclosing(stream):
+        assert "errors" not in await anext(stream)
+        with pytest.raises(Unauthenticated):  # not told as its end: clients take up again what was cut off
+            await anext(stream)
+    assert face.task_feed.watching == 0
 
 
 async def test_a_store_that_is_gone_ends_the_stream_in_words(face: Face) -> None:
