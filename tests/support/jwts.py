@@ -25,6 +25,8 @@ class Issuer:
 
     id: str = "one"
     algorithm: str = "ES256"
+    bits: int = 2_048
+    """Of an RSA key."""
     extra: list[dict[str, Any]] = field(default_factory=list)
     """Further keys of the set."""
 
@@ -35,7 +37,7 @@ class Issuer:
                 return ec.generate_private_key(ec.SECP256R1())
             case "Ed":
                 return ed25519.Ed25519PrivateKey.generate()
-        return rsa.generate_private_key(65_537, 2_048)
+        return rsa.generate_private_key(65_537, self.bits)
 
     @property
     def public(self) -> dict[str, Any]:

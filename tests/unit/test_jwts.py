@@ -147,6 +147,13 @@ async def test_another_key_of_the_same_name_is_not_taken_for_it() -> None:
         await read(Issuer(), Issuer().sign())
 
 
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")  # of the one who signs
+async def test_a_key_that_is_too_short_verifies_nothing() -> None:
+    issuer = Issuer(algorithm="RS256", bits=1_024)
+    with pytest.raises(Unauthenticated):
+        await read(issuer, issuer.sign())
+
+
 async def test_a_changed_one_is_refused() -> None:
     issuer = Issuer()
     header, _, signature = issuer.sign().split(".")

@@ -51,6 +51,7 @@ OF_AN_ATTEMPT = {"node": "{ node(id: $id) { id } }"}
 LISTS = [
     "{ tasks { totalCount nodes { id } pageInfo { hasNextPage startCursor } } }",
     '{ tasks(filter: { owner: "bob" }) { totalCount nodes { id } } }',
+    '{ task(key: "theirs") { id } }',
     "{ schedules { nodes { id } } }",
     '{ schedules(owner: "bob") { nodes { id } } }',
     "{ notifications { unreadCount nodes { id } pageInfo { hasNextPage } } }",
@@ -69,7 +70,7 @@ LISTS = [
 def full(owner: str | None) -> tuple[Face, dict[str, str]]:
     """A face with one of everything for this owner, and their ids."""
     face = Face()
-    task = face.keep(owner=owner)
+    task = face.keep(owner=owner, key="theirs")
     face.keep(owner=owner, state=TaskState.FAILED)
     attempt = face.keep_attempt(task, 1)
     notification = face.keep_notification(task)
