@@ -13,6 +13,7 @@ COPY api ./api
 COPY carillon ./carillon
 COPY domain ./domain
 COPY examples ./examples
+COPY graphql_plans ./graphql_plans
 COPY infra ./infra
 COPY jobs ./jobs
 COPY schema ./schema

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Generic, TypeVar
 
@@ -17,6 +17,7 @@ from graphql import (
     validate,
 )
 
+from graphql_plans import PlannedOperation
 from schema.limits import MAX_TOKENS, check_shape
 
 REMEMBERED = 500_000
@@ -42,6 +43,9 @@ class Document:
     operations: tuple[tuple[str | None, OperationType], ...] = ()
     """By name. A refused document says what it was about, too."""
 
+    plans: dict[str | None, PlannedOperation] = field(default_factory=dict, compare=False)
+    """For those of its operations that were executed before, by name."""
+
     def operation(self, name: str | None) -> OperationType | None:
         """What kind the one with this name is; without a name, the only one."""
         if name is None:
@@ -65,7 +69,15 @@ class Memory(Generic[K, V]):
 
     def keep(self, key: K, value: V, size: int) -> None:
         """What it does not have yet."""
-        self._kept[key] = (value, size)
+        self._kept[key] = (value, 0)
+        self.grow(key, size)
+
+    def grow(self, key: K, size: int) -> None:
+        """What it has takes this much more. What it does not have takes nothing."""
+        if key not in self._kept:
+            return
+        value, before = self._kept[key]
+        self._kept[key] = (value, before + size)
         self._total += size
         while self._total > self._most:
             _, (_, freed) = self._kept.popitem(last=False)
@@ -88,6 +100,13 @@ class Documents:
         document = self._remembered(text)
         self._latest = (text, document)
         return document
+
+    def remembers(self, text: str) -> bool:
+        return self._good.find(text) is not None
+
+    def grew(self, text: str, size: int) -> None:
+        """What belongs to a remembered document takes as many characters more."""
+        self._good.grow(text, size)
 
     def _remembered(self, text: str) -> Document:
         if (known := self._good.find(text)) is not None:

@@ -30,16 +30,16 @@ from graphql import ExecutionResult, GraphQLError, OperationType
 from graphql.execution import (
     Executor,
     create_source_event_stream,
-    execute_root_selection_set,
-    execute_subscription_event,
     map_source_to_response_event,
 )
 from strawberry.execution import optimized_is_awaitable
 
 from domain.errors import Unauthenticated
+from graphql_plans import Fallback
 from schema.context import Context
 from schema.documents import Documents
 from schema.errors import present
+from schema.plans import Execute, Plans
 from schema.variables import check_lists
 
 Kind = Literal["query", "mutation", "subscription"]
@@ -61,11 +61,16 @@ class Result:
 
 
 class Operations:
-    def __init__(self, schema: strawberry.Schema) -> None:
+    """`fell_back` is told why graphql-core executed an operation that was to have a plan, or a part of it."""
+
+    def __init__(
+        self, schema: strawberry.Schema, fell_back: Callable[[Fallback], None] = lambda _: None
+    ) -> None:
         # Strawberry offers to execute only together with parsing and validating anew.
         self._schema = schema._schema
         self._executor_class = cast(type[Executor[Any]], schema.execution_context_class)
         self._documents = Documents(self._schema)
+        self._plans = Plans(self._schema, self._documents, fell_back)
 
     def kind(self, request: OperationRequest) -> Kind | None:
         """None when the document cannot be parsed, or does not say which operation is meant."""
@@ -80,7 +85,7 @@ class Operations:
                 return executor
             if executor.operation.operation is OperationType.SUBSCRIPTION:
                 return _refused([GraphQLError("A subscription is not executed, but subscribed to.")], context)
-            result = execute_root_selection_set(executor)
+            result = self._plans.executing(request.query, request.operation_name)(executor)
             return Result(_body(await result if isawaitable(result) else result, context), valid=True)
         except Exception as error:  # noqa: BLE001  the edge of what we know: shown as internal, and logged
             return _refused([error], context)
@@ -102,7 +107,9 @@ class Operations:
             return _refused([error], context)
         if isinstance(source, ExecutionResult):
             return _refused(source.errors or [], context)
-        return _responses(executor, source, context, new_context)
+        return _responses(
+            executor, source, context, new_context, self._plans.executing(request.query, request.operation_name)
+        )
 
     def _executor(self, request: OperationRequest, context: Context) -> Executor[Any] | Result:
         document = self._documents.read(request.query)
@@ -125,10 +132,11 @@ async def _responses(
     source: AsyncIterable[Any],
     context: Context,
     new_context: Callable[[], Context],
+    execute: Execute,
 ) -> AsyncGenerator[dict[str, Any], None]:
     def answer(event: Executor[Any]) -> Awaitable[ExecutionResult] | ExecutionResult:
         event.context_value = new_context()
-        return execute_subscription_event(event)
+        return execute(event)
 
     results = map_source_to_response_event(executor, source, answer)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("api", "carillon", "domain", "examples", "infra", "jobs", "schema")
+PRODUCT = ("api", "carillon", "domain", "examples", "graphql_plans", "infra", "jobs", "schema")
 
 
 def modules(*folders: str) -> list[Path]:

@@ -1,0 +1,108 @@
+"""Executes operations by their plans, which read what Strawberry's types are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import EnumMeta
+from typing import Any, TypeAlias
+
+from graphql import (
+    ExecutionResult,
+    Executor,
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLSchema,
+)
+from graphql.execution import execute_root_selection_set
+from strawberry.types.base import StrawberryObjectDefinition
+from strawberry.types.enum import StrawberryEnumDefinition
+from strawberry.types.field import StrawberryField
+
+from graphql_plans import Fallback, PlannedOperation
+from schema.documents import Document, Documents
+
+WEIGHT = 4
+"""Characters of a document that one of its plan's code counts for: there are its steps, too."""
+
+Execute: TypeAlias = Callable[[Executor[Any]], Awaitable[ExecutionResult] | ExecutionResult]
+
+
+class Plans:
+    """They are kept with the documents, and forgotten with them."""
+
+    def __init__(
+        self, schema: GraphQLSchema, documents: Documents, fell_back: Callable[[Fallback], None]
+    ) -> None:
+        self._bindings = StrawberryBindings(schema)
+        self._documents = documents
+        self._fell_back = fell_back
+
+    def executing(self, text: str, name: str | None) -> Execute:
+        """Executes that operation of a good document, from the second time on by a plan.
+
+        What is executed once, and what is too long to be remembered, is not worth a plan.
+        """
+        document = self._documents.read(text)
+
+        def execute(executor: Executor[Any]) -> Awaitable[ExecutionResult] | ExecutionResult:
+            plan = document.plans.get(name)
+            if plan is None:
+                self._note(document, text, name, executor)
+                return execute_root_selection_set(executor)
+            before = plan.size
+            result = plan.execute(executor)
+            if plan.size > before:
+                self._documents.grew(text, WEIGHT * (plan.size - before))
+            return result
+
+        return execute
+
+    def _note(self, document: Document, text: str, name: str | None, executor: Executor[Any]) -> None:
+        if document.node is not None and self._documents.remembers(text):
+            document.plans[name] = PlannedOperation(executor, document.node, self._bindings, self._fell_back)
+
+
+class StrawberryBindings:
+    """For a schema without `strawberry.cast`."""
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self._classes = _classes(schema)
+
+    def attribute(self, field: GraphQLField, name: str) -> str | None:
+        made_from = _definition(field)
+        if not isinstance(made_from, StrawberryField) or not getattr(field.resolve, "_is_default", False):
+            return None
+        plain = made_from.is_basic_field and made_from.default_resolver is getattr
+        return made_from.python_name if plain else None
+
+    def python_class(self, type: GraphQLObjectType) -> type | None:
+        return self._classes.get(type)
+
+    def enum_class(self, type: GraphQLEnumType) -> EnumMeta | None:
+        made_from = _definition(type)
+        return made_from.wrapped_cls if isinstance(made_from, StrawberryEnumDefinition) else None
+
+
+def _classes(schema: GraphQLSchema) -> dict[GraphQLObjectType, type]:
+    """Without those whose instances could be of another type, or are to be asked."""
+    made_from = {
+        each: definition
+        for each in schema.type_map.values()
+        if isinstance(each, GraphQLObjectType)
+        and isinstance(definition := _definition(each), StrawberryObjectDefinition)
+    }
+    classes = [each.origin for each in made_from.values()]
+    return {
+        type: each.origin
+        for type, each in made_from.items()
+        if not each.is_type_of
+        and not each.is_graphql_generic
+        and not each.concrete_of
+        and not any(interface.resolve_type for interface in each.interfaces)
+        and sum(issubclass(one, each.origin) or issubclass(each.origin, one) for one in classes) == 1
+    }
+
+
+def _definition(made: GraphQLField | GraphQLObjectType | GraphQLEnumType) -> object:
+    return made.extensions.get("strawberry-definition")
