@@ -34,11 +34,12 @@ def create_app(services: ApiServices) -> Starlette:
     """On services that are open for as long as the application serves."""
     settings = services.settings
     contexts = Contexts(services, poll_interval=timedelta(seconds=settings.poll_interval))
+    metrics = ApiMetrics(services.metrics)
     graph = Graph(
-        operations=Operations(build_schema()),
+        operations=Operations(build_schema(), lambda reason: metrics.fallbacks.labels(reason).inc()),
         callers=services.callers,
         new_context=lambda caller: contexts.new(caller, current_traceparent() or new_traceparent()),
-        metrics=ApiMetrics(services.metrics),
+        metrics=metrics,
         clock=services.clock,
         ids=services.ids,
     )

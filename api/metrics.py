@@ -33,6 +33,12 @@ class ApiMetrics:
             ["kind", "outcome"],
             registry=registry,
         )
+        self.fallbacks = Counter(
+            "carillon_graphql_fallbacks",
+            "Repeated operations, and parts of them, that graphql-core executed instead of a plan, by reason",
+            ["reason"],
+            registry=registry,
+        )
         self.sockets = Gauge("carillon_websocket_connections", "Open websockets", registry=registry)
         self.subscriptions = Gauge("carillon_subscriptions_active", "Running subscriptions", registry=registry)
         self.limits = Counter(

@@ -1,0 +1,159 @@
+"""Operations of the product are answered the same by their plans, and what plans take is bounded."""
+
+from __future__ import annotations
+
+import json
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from domain.contracts.tasks import TaskEventKind
+from domain.errors import Unavailable
+from domain.tasks.model import Task
+from schema.build import build_schema
+from schema.documents import REMEMBERED, Document, Memory
+from schema.ids import task_id
+from schema.operations import OperationRequest, Operations, Result
+from tests.support.face import Face, event_of
+
+LIST = """query($first: Int, $withError: Boolean = false) { tasks(first: $first) {
+  nodes { id title state scheduledAt queue priority labels { name value } action { __typename kind }
+    error @include(if: $withError) { message } }
+  pageInfo { hasNextPage endCursor } } }"""
+DETAIL = """query($id: ID!) { task(id: $id) { ...All schedule { id } progress { fraction }
+  attempts(first: 2) { nodes { id number state } pageInfo { hasNextPage } }
+  notifications { nodes { kind title } } log { message } }
+  missing: task(key: "none") { id } }
+fragment All on Task { title description timeout result createdAt }"""
+NODES = """query($id: ID!) { node(id: $id) { __typename id ... on Task { title } ... on Schedule { name } }
+  nodes(ids: [$id, "none"]) { id ... on Task { state attempts { nodes { id } } } } }"""
+EDGES = "{ tasks { edges { cursor node { title attempts { nodes { id } } } } totalCount } viewer { role } }"
+CREATE = """mutation($input: CreateTaskInput!) { made: createTask(input: $input) {
+  task { title state labels { name } } errors { message path code } }
+  again: createTask(input: $input) { task { id } errors { message path code } } }"""
+INTROSPECTION = "{ __schema { queryType { name } } viewer { tenant } __typename }"
+
+UNTITLED = {"title": "", "action": {"notify": {}}}
+KEYED = {"title": "Once", "key": "once", "action": {"notify": {}}, "labels": [{"name": "a", "value": "b"}]}
+
+
+class Twice:
+    """An operation executed by graphql-core, then by its plan, each on services of its own that hold the same."""
+
+    def __init__(self) -> None:
+        self.fallbacks: list[str] = []
+        self.operations = Operations(build_schema(), self.fallbacks.append)
+
+    async def run(self, query: str, faces: tuple[Face, Face], variables: dict[str, Any]) -> tuple[str, str]:
+        request = OperationRequest(query, variables)
+        executed, planned = [await self.operations.execute(request, face.context()) for face in faces]
+        assert executed.valid, executed.body
+        return json.dumps(executed.body), json.dumps(planned.body)
+
+
+@pytest.fixture
+def twice() -> Twice:
+    return Twice()
+
+
+@pytest.fixture
+def faces() -> tuple[Face, Face]:
+    return _face(), _face()
+
+
+def _face() -> Face:
+    face = Face()
+    for number in range(3):
+        task = face.keep(title=f"Task {number}", labels=(("n", str(number)),))
+        face.keep_attempt(task, 1)
+        face.keep_notification(task)
+    return face
+
+
+def _first(face: Face) -> Task:
+    return next(iter(face.tasks.rows.values()))
+
+
+@pytest.mark.parametrize(
+    ("query", "variables"),
+    [
+        (LIST, {"first": 2}),
+        (LIST, {"first": 2, "withError": True}),
+        (LIST, {"first": -1}),
+        (DETAIL, {}),
+        (NODES, {}),
+        (EDGES, {}),
+        (CREATE, {"input": KEYED}),
+        (CREATE, {"input": UNTITLED}),
+    ],
+)
+async def test_a_plan_answers_as_graphql_core(
+    twice: Twice, faces: tuple[Face, Face], query: str, variables: dict[str, Any]
+) -> None:
+    if "$id" in query:
+        variables = {"id": task_id(_first(faces[0]).id)}
+    executed, planned = await twice.run(query, faces, variables)
+    assert planned == executed
+    assert faces[0].calls == faces[1].calls
+    assert twice.fallbacks == []
+
+
+async def test_what_a_plan_does_not_know_is_answered_by_graphql_core_and_counted(
+    twice: Twice, faces: tuple[Face, Face]
+) -> None:
+    executed, planned = await twice.run(INTROSPECTION, faces, {})
+    assert planned == executed
+    assert twice.fallbacks == ["value"]
+
+
+async def test_a_mutation_takes_effect_once_when_its_answer_cannot_be_given(
+    twice: Twice, faces: tuple[Face, Face]
+) -> None:
+    query = """mutation($input: CreateTaskInput!) {
+        createTask(input: $input) { task { title progress { fraction } } } }"""
+    for face in faces:
+        face.activity.progress = _unavailable  # type: ignore[assignment]  # a store that is down
+    before = len(faces[1].tasks.rows)
+    executed, planned = await twice.run(query, faces, {"input": KEYED})
+    assert planned == executed
+    assert "UNAVAILABLE" in planned
+    assert len(faces[1].tasks.rows) == before + 1
+
+
+async def _unavailable(*_: object) -> Any:
+    raise Unavailable("PostgreSQL")
+
+
+async def test_the_events_of_a_subscription_are_answered_by_one_plan(twice: Twice) -> None:
+    face = _face()
+    face.task_feed.events += [event_of(each, TaskEventKind.CREATED) for each in face.tasks.rows.values()]
+    query = "subscription { taskEvents { id kind at task { title attempts { nodes { number } } } } }"
+    stream = await twice.operations.subscribe(OperationRequest(query), face.context)
+    assert not isinstance(stream, Result)
+    async with aclosing(stream):
+        bodies = [body async for body in stream]
+    titles = [body["data"]["taskEvents"]["task"]["title"] for body in bodies]
+    assert titles == ["Task 0", "Task 1", "Task 2"]
+    assert twice.fallbacks == []
+
+
+def test_what_grows_drives_others_out_of_memory() -> None:
+    memory: Memory[str, Document] = Memory(REMEMBERED)
+    for name in ("first", "second"):
+        memory.keep(name, Document(None), 10)
+    memory.grow("second", REMEMBERED - 15)
+    assert memory.find("first") is None
+    assert memory.find("second") is not None
+
+
+async def test_plans_count_in_the_memory_of_documents(faces: tuple[Face, Face]) -> None:
+    operations = Operations(build_schema())
+    face = faces[0]
+    spread = " ".join(f"t{number}: tasks {{ nodes {{ id title }} }}" for number in range(10))
+    texts = [f"{{ {spread} n{number}: viewer {{ role }} }}" for number in range(100)]
+    for text in texts * 2:
+        await operations.execute(OperationRequest(text), face.context())
+    documents = operations._documents
+    planned = [text for text in texts if documents.remembers(text) and documents.read(text).plans]
+    assert 0 < len(planned) < len(texts)
