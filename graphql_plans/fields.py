@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from graphql import Executor, GraphQLOutputType, Undefined
+from graphql import Executor, GraphQLFieldResolver, GraphQLOutputType, Undefined
 from graphql.pyutils import Path
 from typing_extensions import override
 
@@ -67,13 +67,14 @@ class Fields:
 class ResolvedField:
     """Calls its resolver, and completes what that gives."""
 
-    def __init__(self, field: Field, unusual: Callable[[], None]) -> None:
+    def __init__(self, field: Field, resolve: GraphQLFieldResolver | None, unusual: Callable[[], None]) -> None:
         self.key = field.key
         self.details = field.details
         self.type: GraphQLOutputType = field.definition.type
         self.called = f"{field.parent.name}.{field.details[0].node.name.value}"
         self._parent = field.parent
         self._definition = field.definition
+        self._resolve = resolve
         self._nodes = [each.node for each in field.details]
         self._arguments = arguments(field.definition, self._nodes[0])
         self._unusual = unusual
@@ -83,7 +84,7 @@ class ResolvedField:
         path = Path(parent, self.key, self._parent.name)
         try:
             given = self._arguments(executor.variable_values)
-            resolve = self._definition.resolve or executor.field_resolver
+            resolve = self._resolve or executor.field_resolver
             result = resolve(source, self._info(executor, path), **given)
             return self._completed(executor, path, result)
         except Exception as error:  # noqa: BLE001  whatever a resolver raised
@@ -133,7 +134,7 @@ class AttributeField(ResolvedField):
     """Reads an attribute that has resolvers somewhere below."""
 
     def __init__(self, field: Field, attribute: str, unusual: Callable[[], None]) -> None:
-        super().__init__(field, unusual)
+        super().__init__(field, None, unusual)
         self._attribute = attribute
 
     @override

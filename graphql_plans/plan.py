@@ -75,6 +75,7 @@ class _Assembly:
     """Puts the steps of a plan together, and gives them the readers that were generated for them."""
 
     def __init__(self, bindings: Bindings, unusual: Callable[[], None]) -> None:
+        self._bindings = bindings
         self._source = Source(bindings)
         self._unusual = unusual
         self._reading: list[tuple[Fields | ReadWhole, str]] = []
@@ -99,8 +100,9 @@ class _Assembly:
     def _field(self, field: Field | UnplannedField) -> Executable:
         if isinstance(field, UnplannedField):
             return FieldByCore(field, self._unusual)
+        resolve = self._bindings.resolver(field.definition) or field.definition.resolve
         resolved = (
-            ResolvedField(field, self._unusual)
+            ResolvedField(field, resolve, self._unusual)
             if field.attribute is None
             else AttributeField(field, field.attribute, self._unusual)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Generic, TypeVar
@@ -19,6 +20,7 @@ from graphql import (
 
 from graphql_plans import PlannedOperation
 from schema.limits import MAX_TOKENS, check_shape
+from schema.variables import variable_uses
 
 REMEMBERED = 500_000
 """Characters of all documents remembered; parsed they take about a hundred bytes for each. A client's own
@@ -43,6 +45,8 @@ class Document:
     operations: tuple[tuple[str | None, OperationType], ...] = ()
     """By name. A refused document says what it was about, too."""
 
+    uses: Mapping[str, int] = field(default_factory=dict)
+    """How often it names each variable."""
     plans: dict[str | None, PlannedOperation] = field(default_factory=dict, compare=False)
     """For those of its operations that were executed before, by name."""
 
@@ -134,7 +138,9 @@ class Documents:
             if isinstance(each, OperationDefinitionNode)
         )
         errors = self._errors(node)
-        return Document(None if errors else node, errors, operations)
+        if errors:
+            return Document(None, errors, operations)
+        return Document(node, (), operations, variable_uses(node))
 
     def _errors(self, node: DocumentNode) -> tuple[GraphQLError, ...]:
         try:

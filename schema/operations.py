@@ -70,7 +70,7 @@ class Operations:
         self._schema = schema._schema
         self._executor_class = cast(type[Executor[Any]], schema.execution_context_class)
         self._documents = Documents(self._schema)
-        self._plans = Plans(self._schema, self._documents, fell_back)
+        self._plans = Plans(schema, self._documents, fell_back)
 
     def kind(self, request: OperationRequest) -> Kind | None:
         """None when the document cannot be parsed, or does not say which operation is meant."""
@@ -115,7 +115,8 @@ class Operations:
         document = self._documents.read(request.query)
         if document.node is None or document.errors:
             return _refused(map(_of_request, document.errors), context)
-        check_lists(self._schema, document.node, request.operation_name, request.variables or {})
+        variables = request.variables or {}
+        check_lists(self._schema, document.node, document.uses, request.operation_name, variables)
         executor = self._executor_class.build(
             self._schema,
             document.node,

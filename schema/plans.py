@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 from enum import EnumMeta
 from typing import Any, TypeAlias
 
+import strawberry
 from graphql import (
     ExecutionResult,
     Executor,
     GraphQLEnumType,
     GraphQLField,
+    GraphQLFieldResolver,
     GraphQLObjectType,
     GraphQLSchema,
 )
@@ -21,6 +23,7 @@ from strawberry.types.field import StrawberryField
 
 from graphql_plans import Fallback, PlannedOperation
 from schema.documents import Document, Documents
+from schema.resolvers import direct_resolver
 
 WEIGHT = 4
 """Characters of a document that one of its plan's code counts for: there are its steps, too."""
@@ -32,7 +35,7 @@ class Plans:
     """They are kept with the documents, and forgotten with them."""
 
     def __init__(
-        self, schema: GraphQLSchema, documents: Documents, fell_back: Callable[[Fallback], None]
+        self, schema: strawberry.Schema, documents: Documents, fell_back: Callable[[Fallback], None]
     ) -> None:
         self._bindings = StrawberryBindings(schema)
         self._documents = documents
@@ -66,8 +69,9 @@ class Plans:
 class StrawberryBindings:
     """For a schema without `strawberry.cast`."""
 
-    def __init__(self, schema: GraphQLSchema) -> None:
-        self._classes = _classes(schema)
+    def __init__(self, schema: strawberry.Schema) -> None:
+        self._schema = schema
+        self._classes = _classes(schema._schema)
 
     def attribute(self, field: GraphQLField, name: str) -> str | None:
         made_from = _definition(field)
@@ -75,6 +79,9 @@ class StrawberryBindings:
             return None
         plain = made_from.is_basic_field and made_from.default_resolver is getattr
         return made_from.python_name if plain else None
+
+    def resolver(self, field: GraphQLField) -> GraphQLFieldResolver | None:
+        return direct_resolver(self._schema, field)
 
     def python_class(self, type: GraphQLObjectType) -> type | None:
         return self._classes.get(type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -192,10 +193,18 @@ class TaskEdge:
 
 @strawberry.type(description="A page of a list of tasks.")
 class TaskConnection:
-    edges: list[TaskEdge] = strawberry.field(description="The tasks with their cursors.")
+    def _edges(self) -> list[TaskEdge]:
+        return [
+            TaskEdge(cursor=_cursor(task, self.order), node=node)
+            for task, node in zip(self.items, self.nodes, strict=True)
+        ]
+
+    edges: list[TaskEdge] = strawberry.field(resolver=_edges, description="The tasks with their cursors.")
     nodes: list[TaskNode] = strawberry.field(description="The tasks.")
     page_info: PageInfo = strawberry.field(description="Whether there are more.")
+    items: strawberry.Private[Sequence[Task]]
     wanted: strawberry.Private[TaskFilter]
+    order: strawberry.Private[TaskOrder]
 
     async def _total_count(self, info: Ask) -> int | None:
         return await info.context.tasks.count(info.context.caller, self.wanted)
@@ -206,14 +215,18 @@ class TaskConnection:
 
     @staticmethod
     def of(page: Page[Task], wanted: TaskFilter, order: TaskOrder) -> TaskConnection:
-        nodes = [TaskNode.of(each) for each in page.items]
-        cursors = [task_cursor(_place(each, order), order) for each in page.items]
+        ends = [_cursor(each, order) for each in (*page.items[:1], *page.items[-1:])]
         return TaskConnection(
-            edges=[TaskEdge(cursor=cursor, node=node) for cursor, node in zip(cursors, nodes, strict=True)],
-            nodes=nodes,
-            page_info=page_info(cursors, has_next=page.has_next, has_previous=page.has_previous),
+            nodes=[TaskNode.of(each) for each in page.items],
+            page_info=page_info(ends, has_next=page.has_next, has_previous=page.has_previous),
+            items=page.items,
             wanted=wanted,
+            order=order,
         )
+
+
+def _cursor(task: Task, order: TaskOrder) -> str:
+    return task_cursor(_place(task, order), order)
 
 
 def _place(task: Task, order: TaskOrder) -> TaskPlace:

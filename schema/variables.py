@@ -28,9 +28,13 @@ A thousand tasks with 16 labels each have 17,000."""
 
 
 def check_lists(
-    schema: GraphQLSchema, document: DocumentNode, operation_name: str | None, variables: Mapping[str, object]
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    uses: Mapping[str, int],
+    operation_name: str | None,
+    variables: Mapping[str, object],
 ) -> None:
-    """Raises a GraphQLError that names the list which is too long.
+    """Raises a GraphQLError that names the list which is too long; `uses` are those of the document.
 
     Counts in the variables as they came, along the types they are declared with: GraphQL makes objects of all
     items before any argument can count them. What lies within JSON is none of its business.
@@ -38,7 +42,7 @@ def check_lists(
     operation = get_operation_ast(document, operation_name)
     if operation is None or not variables:
         return
-    counted, uses = _Counted(), _uses(document)
+    counted = _Counted()
     for each in operation.variable_definitions or ():
         name = each.variable.name.value
         counted.add(type_from_ast(schema, each.type), variables.get(name), name, uses[name])
@@ -72,7 +76,7 @@ class _Counted:
             raise too_many(f"The variables have more than the {MAX_IN_ALL} items of lists allowed in all.")
 
 
-def _uses(document: DocumentNode) -> Counter[str]:
+def variable_uses(document: DocumentNode) -> Counter[str]:
     """How often the document names each variable, where it is declared not counted: each use reads it anew."""
     tokens = [token for token in _tokens(document) if token.kind is not TokenKind.COMMENT]
     return Counter(

@@ -13,6 +13,7 @@ from graphql import (
     GraphQLEnumType,
     GraphQLError,
     GraphQLField,
+    GraphQLFieldResolver,
     GraphQLObjectType,
     GraphQLResolveInfo,
     GraphQLScalarType,
@@ -92,6 +93,9 @@ CLASSES: Mapping[str, type[Thing]] = {"Person": Person, "House": House, "Dog": D
 class ZooBindings:
     def attribute(self, field: GraphQLField, name: str) -> str | None:
         return name if field.resolve is None else None
+
+    def resolver(self, field: GraphQLField) -> GraphQLFieldResolver | None:
+        return None
 
     def python_class(self, type: GraphQLObjectType) -> type | None:
         return CLASSES.get(type.name)

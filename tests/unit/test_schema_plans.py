@@ -39,7 +39,7 @@ KEYED = {"title": "Once", "key": "once", "action": {"notify": {}}, "labels": [{"
 
 
 class Twice:
-    """An operation executed by graphql-core, then by its plan, each on services of its own that hold the same."""
+    """Operations executed by graphql-core, then by a plan, each on services that hold the same."""
 
     def __init__(self) -> None:
         self.fallbacks: list[str] = []

@@ -1,0 +1,71 @@
+"""Calls resolvers as Strawberry does, with what it works out for each call worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import strawberry
+from graphql import GraphQLField
+from strawberry.relay import GlobalID
+from strawberry.types.arguments import StrawberryArgument, convert_argument
+from strawberry.types.base import StrawberryMaybe, StrawberryOptional
+from strawberry.types.enum import StrawberryEnumDefinition
+from strawberry.types.field import StrawberryField
+
+Resolve = Callable[..., Any]
+"""As graphql-core calls it."""
+
+
+def direct_resolver(schema: strawberry.Schema, field: GraphQLField) -> Resolve | None:
+    """For async resolvers without extensions; None for others."""
+    made_from = field.extensions.get("strawberry-definition")
+    if not isinstance(made_from, StrawberryField) or made_from.is_subscription:
+        return None
+    resolver = made_from.base_resolver
+    if (
+        resolver is None
+        or not made_from.is_async
+        or made_from.extensions
+        or resolver.parent_parameter
+        or resolver.root_parameter
+        or schema.schema_converter.exception_handlers
+    ):
+        return None
+    call: Callable[..., Any] = resolver
+    info_class = schema.config.info_class
+    takes_self, info_name = resolver.self_parameter, resolver.info_parameter
+    readers = [_reader(schema, each) for each in made_from.arguments]
+
+    async def resolve(source: object, raw_info: Any, /, **given: object) -> object:  # noqa: ANN401  Strawberry's
+        info = info_class(_raw_info=raw_info, _field=made_from)
+        arguments = {
+            python_name: given[name] if convert is None else convert(given[name], info)
+            for name, python_name, convert in readers
+            if name in given
+        }
+        if info_name is not None:
+            arguments[info_name.name] = info
+        return await (call(source, **arguments) if takes_self else call(**arguments))
+
+    return resolve
+
+
+def _reader(
+    schema: strawberry.Schema, argument: StrawberryArgument
+) -> tuple[str, str, Callable[[object, Any], object] | None]:
+    """Its names in GraphQL and in Python, and how it is converted; None when it is passed as it is."""
+    config, registry = schema.config, schema.schema_converter.scalar_registry
+    name = config.name_converter.from_argument(argument)
+
+    def convert(value: object, info: Any) -> object:  # noqa: ANN401  Strawberry's
+        return convert_argument(value, argument.type, registry, config, info, path=(name,))
+
+    return name, argument.python_name, None if _is_leaf(argument.type, registry) else convert
+
+
+def _is_leaf(type: object, registry: Any) -> bool:  # noqa: ANN401  Strawberry's
+    if isinstance(type, StrawberryOptional) and not isinstance(type, StrawberryMaybe):
+        return _is_leaf(type.of_type, registry)
+    scalar = type.__hash__ is not None and type in registry and type is not GlobalID
+    return scalar or isinstance(type, StrawberryEnumDefinition)
