@@ -25,8 +25,8 @@ from graphql_plans import Fallback, PlannedOperation
 from schema.documents import Document, Documents
 from schema.resolvers import direct_resolver
 
-WEIGHT = 4
-"""Characters of a document that one of its plan's code counts for: there are its steps, too."""
+LIGHTER = 4
+"""Characters of a plan's code, its steps included, that take about as much memory as one of a document."""
 
 Execute: TypeAlias = Callable[[Executor[Any]], Awaitable[ExecutionResult] | ExecutionResult]
 
@@ -56,7 +56,7 @@ class Plans:
             before = plan.size
             result = plan.execute(executor)
             if plan.size > before:
-                self._documents.grew(text, WEIGHT * (plan.size - before))
+                self._documents.grew(text, (plan.size - before) // LIGHTER)
             return result
 
         return execute
