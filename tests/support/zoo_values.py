@@ -70,26 +70,29 @@ class Wild:
         return CLASSES.get(kind, Person)(give)
 
     def _value(self, type: Any, random: Random) -> Any:
-        if random.randrange(self._odd) == 0:
+        if self._oddly(random):
             return self._later(type, random) if random.randrange(4) == 0 else random.choice(_ODD)()
         if isinstance(type, GraphQLNonNull):
             return self._value(type.of_type, random)
         if isinstance(type, GraphQLList):
             items = [self._value(type.of_type, random) for _ in range(random.randrange(4))]
-            makes: list[Callable[[Any], Any]] = [list, list, list, list, tuple, iter]
-            return random.choice(makes)(items)
+            return iter(items) if self._oddly(random) else random.choice([list, tuple])(items)
         if isinstance(type, GraphQLEnumType):
-            return random.choice([*Mood, *Mood, *Mood, *Mood, 1, "HAPPY"])
+            return random.choice([1, "HAPPY"] if self._oddly(random) else [*Mood])
         if _is_leaf(type):
             usual, unusual = _LEAVES[type.name]
-            return random.choice(unusual if random.randrange(self._odd) == 0 else usual)
+            return random.choice(unusual if self._oddly(random) else usual)
         kinds = [type.name]
         if isinstance(type, GraphQLUnionType | GraphQLInterfaceType):
-            kinds = [each.name for each in SCHEMA.get_possible_types(type)] * 5 + ["House"]
+            kinds = [each.name for each in SCHEMA.get_possible_types(type)]
+            kinds = ["House"] if self._oddly(random) else kinds
         return self.thing(random.choice(kinds), str(random.random()))
 
+    def _oddly(self, random: Random) -> bool:
+        return random.randrange(self._odd) == 0
+
     def _later(self, type: Any, random: Random) -> Awaitable[Any]:
-        turns, fails = random.randrange(4), random.randrange(self._odd) == 0
+        turns, fails = random.randrange(4), self._oddly(random)
         value = self._value(type, random)
 
         async def wait() -> Any:

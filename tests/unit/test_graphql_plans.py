@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graphql_plans import PlannedOperation
+from graphql_plans.analysis import MAX_FIELDS
+from graphql_plans.operation import MAX_PLANS
 from tests.support.zoo_schema import ZooBindings
 from tests.support.zoo_values import SCHEMA, Wild, documents, variables
 
@@ -38,7 +41,7 @@ def outcomes(
         result = execute(executor)
         if not isinstance(result, ExecutionResult):
             result = await result
-        return json.dumps(result.formatted, default=repr), calls
+        return json.dumps(result.formatted, default=lambda value: type(value).__name__), calls
 
     def executor_for(calls: list[Any]) -> Executor[Any]:
         built = Executor.build(SCHEMA, document, root(), calls, given or {})
@@ -51,6 +54,58 @@ def outcomes(
         asyncio.run(outcome(execute_root_selection_set)),
         fallbacks,
     )
+
+
+def person() -> Any:
+    return Wild(10**9).thing("Query", "calm")
+
+
+def test_a_condition_that_is_null_is_refused_as_by_graphql_core() -> None:
+    planned, executed, fallbacks = outcomes(
+        "query($if: Boolean = true) { person { name @include(if: $if) } }", person, {"if": None}
+    )
+    assert planned == executed
+    assert "must not be null" in planned[0] or "errors" in planned[0]
+    assert fallbacks == {"conditions": 1}
+
+
+def test_an_operation_has_eight_plans_at_most() -> None:
+    names = "abcd"
+    declared = ", ".join(f"${name}: Boolean!" for name in names)
+    fields = " ".join(f"{name}: name @include(if: ${name})" for name in names)
+    document, fallbacks = parse(f"query({declared}) {{ __typename person {{ {fields} id }} }}"), Counter[str]()
+    operation: PlannedOperation | None = None
+    for values in product([False, True], repeat=len(names)):
+        given = dict(zip(names, values, strict=True))
+        executor, other = (Executor.build(SCHEMA, document, person(), [], given) for _ in range(2))
+        assert isinstance(executor, Executor)
+        assert isinstance(other, Executor)
+        if operation is None:
+            operation = PlannedOperation(executor, document, ZooBindings(), lambda why: fallbacks.update([why]))
+        assert operation.execute(executor) == execute_root_selection_set(other)
+    assert fallbacks == {"conditions": 2**4 - MAX_PLANS}
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        (f"{{ {' '.join(f'a{number}: __typename' for number in range(MAX_FIELDS + 1))} }}", "too_large"),
+        ("query @experimental_disableErrorPropagation { person { name } }", "unsupported"),
+        ('{ __type(name: "Dog") { name } }', "value"),
+    ],
+)
+def test_what_has_no_plan_is_executed_by_graphql_core(query: str, reason: str) -> None:
+    planned, executed, fallbacks = outcomes(query, person)
+    assert planned == executed
+    assert fallbacks == {reason: 1}
+
+
+def test_what_is_usual_needs_no_graphql_core() -> None:
+    planned, executed, fallbacks = outcomes(
+        "{ required { id name age moods pets { __typename } laterPerson { name } } said }", person
+    )
+    assert planned == executed
+    assert not fallbacks
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
