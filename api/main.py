@@ -36,7 +36,7 @@ def create_app(services: ApiServices) -> Starlette:
     contexts = Contexts(services, poll_interval=timedelta(seconds=settings.poll_interval))
     metrics = ApiMetrics(services.metrics)
     graph = Graph(
-        operations=Operations(build_schema(), lambda reason: metrics.fallbacks.labels(reason).inc()),
+        operations=Operations(build_schema(), metrics.fell_back),
         callers=services.callers,
         new_context=lambda caller: contexts.new(caller, current_traceparent() or new_traceparent()),
         metrics=metrics,

@@ -11,6 +11,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
+from graphql_plans import Fallback
+
 log = logging.getLogger(__name__)
 
 REFRESH_TIMEOUT = 2.5
@@ -56,6 +58,9 @@ class ApiMetrics:
         self.faults = Counter(
             "carillon_api_faults", "Requests that ended in an internal error", registry=registry
         )
+
+    def fell_back(self, reason: Fallback) -> None:
+        self.fallbacks.labels(reason).inc()
 
 
 class MetricsPage:

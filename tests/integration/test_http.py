@@ -338,6 +338,15 @@ async def test_requests_and_operations_are_counted_under_bounded_labels(
         assert registry.get_sample_value("carillon_http_request_duration_seconds_count", labels) == 1
 
 
+async def test_what_graphql_core_executes_of_repeated_operations_is_counted(
+    counted: HttpClient, registry: CollectorRegistry
+) -> None:
+    for query in ("{ hello }", "{ __schema { queryType { name } } }"):
+        for _ in range(2):
+            await counted.post(query)
+    assert registry.get_sample_value("carillon_graphql_fallbacks_total", {"reason": "value"}) == 1
+
+
 @pytest.mark.parametrize("begun", [False, True])
 async def test_a_fault_of_our_own_is_logged_once_under_the_id_that_is_told(
     registry: CollectorRegistry, caplog: pytest.LogCaptureFixture, begun: bool

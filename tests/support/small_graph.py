@@ -115,11 +115,12 @@ def small_app(
     registry = registry or CollectorRegistry()
     ids = TimeOrderedIds()
     schema = strawberry.Schema(Query, Mutation, _subscription(watched or Watched()))
+    metrics = ApiMetrics(registry)
     graph = Graph(
-        operations=Operations(schema),
+        operations=Operations(schema, metrics.fell_back),
         callers=callers or Everyone("small"),
         new_context=lambda _: cast(Context, SimpleNamespace(ids=ids)),
-        metrics=ApiMetrics(registry),
+        metrics=metrics,
         clock=SystemClock(),
         ids=ids,
     )
