@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from domain.tenancy.permissions import Permission, authorise
@@ -26,8 +27,15 @@ def needs(
             authorise(info.context.caller, permission)
             return resolver(info, *args, **kwargs)
 
-        setattr(checked, _MARK, permission)
-        return cast(Callable[Concatenate[Ask, P], R], checked)
+        @wraps(resolver)
+        async def checked_async(info: Ask, *args: P.args, **kwargs: P.kwargs) -> object:
+            authorise(info.context.caller, permission)
+            return await cast(Awaitable[object], resolver(info, *args, **kwargs))
+
+        # An async resolver has to stay one that can be seen to be: only those are called directly.
+        marked = checked_async if iscoroutinefunction(resolver) else checked
+        setattr(marked, _MARK, permission)
+        return cast(Callable[Concatenate[Ask, P], R], marked)
 
     return decorate
 
