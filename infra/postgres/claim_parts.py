@@ -42,10 +42,18 @@ PLACES = f"""places as materialized (
         on f.tenant = l.tenant and f.queue = l.queue and f.priority = l.priority
 )"""
 
+LANE_ORDER = "order by tenant, queue, priority, scheduled_at, id"
+# Bounds of rows of columns, and an order of all of them: with equalities instead, whichever index is in the
+# order of time could be walked, past the tasks of every other lane.
+WAITING_AT = f"""
+select tenant, queue, priority, id, scheduled_at, concurrency_key from tasks
+where {WAITING} and (tenant, queue, priority) <= (p.tenant, p.queue, p.priority)
+    and (tenant, queue, priority, scheduled_at, id) >= (p.tenant, p.queue, p.priority, p.at, p.id) {LANE_ORDER}
+"""
 DUE_AT = f"""
 select tenant, queue, priority, id, scheduled_at, concurrency_key from tasks
-where {WAITING} and tenant = p.tenant and queue = p.queue and priority = p.priority
-    and (scheduled_at, id) >= (p.at, p.id)
+where {WAITING} and (tenant, queue, priority, scheduled_at) <= (p.tenant, p.queue, p.priority, now())
+    and (tenant, queue, priority, scheduled_at, id) >= (p.tenant, p.queue, p.priority, p.at, p.id) {LANE_ORDER}
 """
 
 
@@ -70,10 +78,12 @@ def chosen(candidates: str, of_each: str) -> str:
 )"""
 
 
-# What is chosen is locked last, and looked at again: it may have been changed since our snapshot.
+# What is chosen is locked last, and looked at again: it may have been changed since our snapshot. An array of
+# ids is looked up by the primary key; a join alone may read the whole table, if it is thought to be of many.
 CLAIMED = """locked as materialized (
     select t.id, c.turn from tasks as t join chosen as c on c.id = t.id
-    where t.state::text in ('SCHEDULED', 'RETRYING') and t.scheduled_at <= now()
+    where t.id = any(array(select id from chosen))
+        and t.state::text in ('SCHEDULED', 'RETRYING') and t.scheduled_at <= now()
         and t.queue = c.queue and t.priority = c.priority
     order by t.id for update of t skip locked
 ), claimed as (

@@ -12,10 +12,12 @@ from infra.postgres.claim_parts import (
     CLAIMED,
     DUE_AT,
     IN_FLIGHT,
+    LANE_ORDER,
     PLACES,
     ROOM,
     SKIPPED,
     WAITING,
+    WAITING_AT,
     chosen,
     room,
     row,
@@ -95,11 +97,11 @@ with recursive {IN_FLIGHT}, {room("$12")}, held as materialized (
     left join limits as q on q.tenant = p.tenant and q.queue = p.queue
     cross join lateral (
         select front.* from (
-            {DUE_AT} and scheduled_at <= now() order by scheduled_at, id limit {MOST_PASSED}
+            {DUE_AT} limit {MOST_PASSED}
         ) as front
         where concurrency_key is null
             or (tenant, concurrency_key) not in (select tenant, concurrency_key from held)
-        order by scheduled_at, id limit greatest(0, least(q.most, $13::int, (select tasks from room)))
+        {LANE_ORDER} limit greatest(0, least(q.most, $13::int, (select tasks from room)))
     ) as d
 ), allowed as (
     select *, row_number() over (partition by tenant, queue order by priority, scheduled_at, id) as in_queue
@@ -176,7 +178,7 @@ with recursive {IN_FLIGHT}, {BUSY}, {_LIMITS}, {PLACES}, {_FREED}
 select least(
     (select min(greatest(first.scheduled_at, q.not_before)) from places as p
      left join limits as q on q.tenant = p.tenant and q.queue = p.queue
-     cross join lateral ({DUE_AT} order by scheduled_at, id limit 1) as first
+     cross join lateral ({WAITING_AT} limit 1) as first
      where (q.full or q.paused) is not true),
     (select min(greatest(f.scheduled_at, q.not_before)) from freed as f
      left join limits as q on q.tenant = f.tenant and q.queue = f.queue

@@ -160,6 +160,9 @@ ENGINE_SETTINGS = {
     "plan_cache_mode": "force_generic_plan",
     # It does not mark what it finds dead: the next claim would pass all of it again.
     "enable_bitmapscan": "off",
+    # Nor is an index walked that is not in the order wanted, and all that waits sorted, to take a few of it.
+    "enable_sort": "off",
+    "enable_incremental_sort": "off",
 }
 """Of the connections over which tasks are claimed, started and ended."""
 

@@ -12,8 +12,10 @@ from infra.postgres.claim_parts import (
     CLAIMED,
     DUE_AT,
     IN_FLIGHT,
+    LANE_ORDER,
     PLACES,
     WAITING,
+    WAITING_AT,
     chosen,
     room,
     row,
@@ -29,9 +31,9 @@ _IDLE_FOR = f"""
     then least(now() + interval '1 hour', (
         select min(first.scheduled_at) from places as p cross join lateral (
             select scheduled_at from tasks
-            where {WAITING} and tenant = p.tenant and queue = p.queue and priority = p.priority
-                and scheduled_at > now()
-            order by scheduled_at, id limit 1
+            where {WAITING} and (tenant, queue, priority) <= (p.tenant, p.queue, p.priority)
+                and (tenant, queue, priority, scheduled_at) > (p.tenant, p.queue, p.priority, now())
+            {LANE_ORDER} limit 1
         ) as first)) - clock_timestamp() end
 """
 _SUMMARY = row("claim", at="now()", room="free", limits="false", complete="plain.so", idle_for=_IDLE_FOR)
@@ -40,8 +42,7 @@ _SUMMARY = row("claim", at="now()", room="free", limits="false", complete="plain
 CLAIM_PLAIN = f"""
 with {IN_FLIGHT}, {room("$9")}, {BUSY}, {PLACES}, due as materialized (
     select d.* from places as p cross join lateral (
-        {DUE_AT} and scheduled_at <= now() order by scheduled_at, id
-        limit least($10::int, (select tasks from room))
+        {DUE_AT} limit least($10::int, (select tasks from room))
     ) as d
 ), plain as materialized (
     select {_NO_LIMITS} and not exists (select from due where concurrency_key is not null) as so
@@ -55,6 +56,6 @@ union all
 NEXT_DUE_PLAIN = f"""
 with {PLACES}
 select {_NO_LIMITS} as plain, min(first.scheduled_at) - clock_timestamp() as due_in
-from places as p cross join lateral ({DUE_AT} order by scheduled_at, id limit 1) as first
+from places as p cross join lateral ({WAITING_AT} limit 1) as first
 where $3::uuid[] is not null
 """

@@ -26,7 +26,7 @@ from infra.postgres.claiming import BEGIN_LOCKED, CLAIM, NEXT_DUE
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.floors import Floors
 from infra.postgres.lanes import ANY_EMPTY, REMOVE, RESTORE, tend_lanes
-from infra.postgres.plain_claiming import CLAIM_PLAIN
+from infra.postgres.plain_claiming import CLAIM_PLAIN, NEXT_DUE_PLAIN
 from tests.support.claiming import at_work, claimable, done, edit, pass_time, schedulers, set_queue
 from tests.support.storage import Storage, a_task, due_in
 from tests.support.waiting import until
@@ -92,6 +92,27 @@ async def _reads_of_what_is_in_flight(
         await connection.execute("rollback")
     scans = re.findall(r"CTE Scan on in_flight.*loops=(\d+)", "\n".join(line[0] for line in plan))
     return sum(map(int, scans))
+
+
+async def test_a_claim_reads_what_it_may_take_and_nothing_else(storage: Storage) -> None:
+    """With statistics of a time when all was in one queue, and far more waited than a claim can take."""
+    await storage.a_worker(slots=10)
+    await storage.added(*(due_in(3_600 + n) for n in range(3_000)))
+    await storage.execute("vacuum analyze tasks")
+    await storage.added(*(due_in(-600 + n) for n in range(300)), due_in(-5, queue="other"))
+    for statement, known, arguments in (
+        (CLAIM, 11, [5, 5]),
+        (CLAIM_PLAIN, 8, [5, 5]),
+        (NEXT_DUE, 11, []),
+        (NEXT_DUE_PLAIN, 8, []),
+    ):
+        async with storage.engine.work("test") as connection:
+            await connection.execute("begin")
+            floors = Floors().arguments(timedelta(seconds=6))[:known]
+            explained = f"explain (analyze, format json) {statement}"
+            plan = json.loads(await connection.fetchval(explained, *floors, *arguments))
+            await connection.execute("rollback")
+        assert 0 < sum(_tasks_read(plan[0]["Plan"])) < 40
 
 
 async def test_tenants_with_the_same_in_flight_take_turns(storage: Storage) -> None:
