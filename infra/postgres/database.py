@@ -89,7 +89,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self, name: str) -> AsyncIterator[Connection]:
         """The same, in one transaction: committed when left normally, else rolled back."""
-        async with self.work(name) as connection, connection.transaction():
+        async with self.begun(name, "begin") as connection:
             yield connection
 
     @asynccontextmanager
@@ -173,8 +173,9 @@ def connection_settings(limit: float) -> dict[str, str]:
         "application_name": "carillon",
         "timezone": "UTC",
         "jit": "off",  # our statements are short
-        "statement_timeout": f"{limit * 1000:.0f}",  # one that nobody waits for any more ends as well
-        "idle_in_transaction_session_timeout": "10s",
+        # What nobody waits for any more ends as well: a statement, and a transaction whose holder is cut off.
+        "statement_timeout": f"{limit * 1000:.0f}",
+        "idle_in_transaction_session_timeout": f"{limit * 1000:.0f}",
         # A host that vanishes must not keep its locks for the two hours of the system's default.
         "tcp_keepalives_idle": "10",
         "tcp_keepalives_interval": "5",

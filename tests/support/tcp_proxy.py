@@ -23,6 +23,7 @@ class TcpProxy:
         self._delay = (0.0, 0.0)
         self._unanswered = b""
         self._skip = 0
+        self._last = b""
         self.accepted = 0
 
     @property
@@ -52,6 +53,14 @@ class TcpProxy:
     def hang(self) -> None:
         """As a server under SIGSTOP: connections stay, new ones are taken, and nothing comes through."""
         self._flowing.clear()
+
+    def hang_after(self, sent: bytes) -> None:
+        """Once something with these bytes in it has reached the server; its answer does not come back."""
+        self._last = sent
+
+    @property
+    def hangs(self) -> bool:
+        return not self._flowing.is_set()
 
     def cut(self) -> None:
         """Cut the connections there are; new ones are let through."""
@@ -87,10 +96,14 @@ class TcpProxy:
         assert task is not None
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
-        await self._flowing.wait()
+        with suppress(asyncio.CancelledError):  # that is `end`; asyncio's server takes it for a fault
+            await self._join(near_reader, near_writer)
+
+    async def _join(self, near_reader: asyncio.StreamReader, near_writer: asyncio.StreamWriter) -> None:
         try:
+            await self._flowing.wait()
             far_reader, far_writer = await self._connect()
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             near_writer.transport.abort()
             return
         pair = {near_writer, far_writer}
@@ -131,7 +144,11 @@ class TcpProxy:
                 if writer.transport.is_closing():
                     return  # cut meanwhile
                 writer.write(chunk)
+                if asking and self._last and self._last in chunk:
+                    self._last = b""
+                    self.hang()
                 await writer.drain()
+        await self._flowing.wait()  # who is cut off does not hear that the other has gone, either
         writer.close()
 
     def _is_to_stay_unanswered(self, chunk: bytes) -> bool:

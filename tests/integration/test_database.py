@@ -1,0 +1,46 @@
+"""A piece of work on PostgreSQL that its holder has stopped doing ends, and is told as an outage."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from domain.errors import Unavailable
+from infra.postgres.database import DatabaseMetrics, open_database
+from tests.support.tcp_proxy import open_proxy
+
+pytestmark = pytest.mark.postgres
+
+LOCK = "select pg_advisory_xact_lock(1)"
+
+
+def metrics() -> DatabaseMetrics:
+    return DatabaseMetrics(CollectorRegistry())
+
+
+async def test_a_transaction_whose_holder_was_stopped_for_too_long_is_an_outage(database_url: str) -> None:
+    async with open_database(database_url, size=1, limit=5, metrics=metrics()) as database:
+        with pytest.raises(Unavailable):
+            async with database.transaction("test") as connection:
+                await connection.execute("set local idle_in_transaction_session_timeout = '20ms'")
+                time.sleep(0.3)  # noqa: ASYNC251  as when the machine was asleep
+                await connection.execute("select")
+
+
+async def test_what_a_cut_off_process_has_locked_is_free_once_its_work_should_have_ended(
+    database_url: str,
+) -> None:
+    async with (
+        open_proxy(database_url) as proxy,
+        open_database(proxy.url, size=1, limit=0.5, metrics=metrics()) as cut_off,
+        open_database(database_url, size=1, limit=5, metrics=metrics()) as database,
+    ):
+        with pytest.raises(Unavailable):
+            async with cut_off.transaction("test") as connection:
+                await connection.execute(LOCK)
+                proxy.hang()
+                await connection.execute("select")
+        async with database.transaction("test") as connection:
+            await connection.execute(LOCK)
