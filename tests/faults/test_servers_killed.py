@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -16,12 +13,12 @@ import httpx2
 import pytest
 import redis.asyncio
 
-from infra.embedded_postgres import open_embedded_postgres
 from infra.postgres.migrate import migrate
 from tests.support.asking import create_many, run
 from tests.support.experiments import Experiment
 from tests.support.graphql_client import GraphQLErrors, HttpClient, http_client
 from tests.support.installation import KINDS, SHORT_LEASES, open_behind_proxies, open_installation
+from tests.support.own_postgres import own_postgres
 from tests.support.processes import free_port
 from tests.support.services import database_name, fresh_database
 from tests.support.tcp_proxy import TcpProxy
@@ -31,35 +28,6 @@ pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbit]
 
 LOAD_SECONDS = 4.0
 ANSWER_SECONDS = 2.5
-
-
-class OwnPostgres:
-    """A server that only this test has, and may do anything to."""
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        self._running = AsyncExitStack()
-
-    async def start(self) -> str:
-        return await self._running.enter_async_context(open_embedded_postgres(self._home))
-
-    async def stop(self) -> None:
-        await self._running.aclose()
-
-    def kill(self) -> None:
-        pid = int((self._home / "postgres" / "postmaster.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGKILL)
-
-
-@asynccontextmanager
-async def own_postgres() -> AsyncIterator[tuple[OwnPostgres, str]]:
-    with tempfile.TemporaryDirectory(prefix="carillon-test-") as home:
-        server = OwnPostgres(Path(home))
-        url = await server.start()
-        try:
-            yield server, url
-        finally:
-            await server.stop()
 
 
 @asynccontextmanager

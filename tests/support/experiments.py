@@ -14,12 +14,18 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
+import asyncpg
+
 from tests.support.asking import row_id
 from tests.support.fault_table import Row
 from tests.support.installation import Installation
 from tests.support.waiting import until
 
 ENDED = "select id, state::text, attempt, fence, version from tasks where id = any($1)"
+REMEMBERED = """select distinct on (task_id)
+        task_id as id, state::text, number as attempt, number as fence, number as version
+    from attempts where task_id = any($1) order by task_id, number desc"""
+"""What attempts tell of their tasks, when these may have been removed already."""
 ATTEMPTS = (
     "select task_id, number, state::text, worker from attempts where task_id = any($1) order by task_id, number"
 )
@@ -72,31 +78,33 @@ class Experiment:
         end: str | None = "SUCCEEDED",
         handed_back: Iterable[UUID] = (),
         seconds: float = 60,
+        removed: bool = False,
     ) -> None:
         """The invariants, once all is quiet.
 
         `handed_back`: tasks a stopping worker may have given back.
         `end`: how all of them ended; None when they may have ended differently.
+        `removed`: some may be older than what ended is kept.
         """
         await installation.quiet(seconds)
-        await self._none_is_lost(installation, end)
-        await self._each_ended_once(installation)
+        tasks = await installation.database.fetch(REMEMBERED if removed else ENDED, self.accepted)
+        self._none_is_lost(tasks, end)
+        await self._each_ended_once(installation, tasks)
         await self._repetitions_are_explained(installation, frozenset(handed_back))
         await until(lambda: self._nothing_is_held(installation), 20)
         await until(lambda: told_once(installation, self.accepted), 20)
 
-    async def _none_is_lost(self, installation: Installation, end: str | None) -> None:
+    def _none_is_lost(self, tasks: list[asyncpg.Record], end: str | None) -> None:
         """I1."""
-        rows = await installation.database.fetch(ENDED, self.accepted)
-        ended = {row["id"]: row["state"] for row in rows}
+        ended = {row["id"]: row["state"] for row in tasks}
         self.row.lost = sum(ended.get(id) not in {"SUCCEEDED", "FAILED", "CANCELLED"} for id in self.accepted)
         assert self.row.lost == 0, f"{self.row.lost} tasks are lost"
         assert end is None or Counter(ended.values()) == Counter({end: len(set(self.accepted))})
 
-    async def _each_ended_once(self, installation: Installation) -> None:
+    async def _each_ended_once(self, installation: Installation, tasks: list[asyncpg.Record]) -> None:
         """I2. An attempt's number is its key in storage: here, that there is none too few and none too many."""
         history = await self._history(installation)
-        for task in await installation.database.fetch(ENDED, self.accepted):
+        for task in tasks:
             attempts = history.get(task["id"], {})
             assert sorted(attempts) == list(range(1, task["attempt"] + 1)), task
             ends = [number for number, state in attempts.items() if state in {"SUCCEEDED", "CANCELLED"}]
