@@ -10,12 +10,14 @@ from types import ModuleType
 import pytest
 
 from domain.tasks.states import TaskState
-from infra.postgres import attempts, claiming, due_tasks, outbox, rescue, tasks, workers
+from infra.postgres import attempts, claiming, due_tasks, firing, outbox, rescue, tasks, workers
 from tests.contracts import test_attempts as contract
 from tests.contracts import test_claims as claims
+from tests.contracts import test_firing as firing_contract
 from tests.support.claiming import done, schedulers
 from tests.support.engine import Engine
 from tests.support.engine_machine import drive
+from tests.support.schedules import Garden
 from tests.support.storage import Storage, a_task
 from tests.support.waiting import until
 
@@ -193,6 +195,15 @@ async def a_claim_waits_for_the_one_under_way(storage: Storage) -> None:
     assert claim.result() == added
 
 
+async def nothing_fires_early_or_twice(storage: Storage) -> None:
+    await firing_contract.test_nothing_fires_early_or_twice(storage, Garden(storage))
+
+
+async def nothing_fires_once_a_pause_is_committed(storage: Storage) -> None:
+    garden = Garden(storage)
+    await firing_contract.test_nothing_of_before_fires_once_a_change_is_committed(storage, garden, "pause")
+
+
 Guard = Callable[[Storage], Awaitable[None]]
 FOUND_BY_A_TEST: list[tuple[Bug, Guard]] = [
     (
@@ -264,6 +275,18 @@ FOUND_BY_A_TEST: list[tuple[Bug, Guard]] = [
             "true",
         ),
         claims.test_what_no_limit_concerned_at_the_last_claim_is_held_to_what_is_set_since,
+    ),
+    (
+        Bug("schedules fire early", firing, "DUE", "next_fire_time <= now() and "),
+        nothing_fires_early_or_twice,
+    ),
+    (
+        Bug("a fire does not lock its schedule", firing, "DUE", "for update skip locked"),
+        nothing_fires_once_a_pause_is_committed,
+    ),
+    (
+        Bug("a fire settles nothing", firing, "SETTLE", "where s.id = n.id", "where false and s.id = n.id"),
+        nothing_fires_early_or_twice,
     ),
 ]
 
