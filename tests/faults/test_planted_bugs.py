@@ -12,6 +12,7 @@ import pytest
 from domain.tasks.states import TaskState
 from infra.postgres import attempts, claiming, due_tasks, firing, outbox, rescue, tasks, workers
 from tests.contracts import test_attempts as contract
+from tests.contracts import test_claim_keys as key_contract
 from tests.contracts import test_claims as claims
 from tests.contracts import test_firing as firing_contract
 from tests.support.claiming import done, schedulers
@@ -32,8 +33,8 @@ SHORT = {
     "tasks are claimed early",
     "the room is not counted",
 }
-"""Those of a plain `bin/test`; all of them take a minute and a half."""
-HISTORIES = 100
+"""Those of a plain `bin/test`; all of them take some three minutes."""
+HISTORIES = 200
 """At most; nearly all are found within a few."""
 
 
@@ -88,6 +89,8 @@ FOUND_BY_THE_MACHINE = [
         also=("t.state::text in ('SCHEDULED', 'RETRYING') and t.scheduled_at", "t.scheduled_at"),
     ),
     Bug("the room is not counted", due_tasks, "CLAIM_PLAIN", "least($9::int,", "greatest($9::int,"),
+    Bug("a paused queue is claimed", due_tasks, "CLAIM", "least(case when paused then 0 end,", "least("),
+    Bug("two of a key are claimed", due_tasks, "CLAIM", "from apart where in_key = 1", "from apart"),
     Bug("what runs is taken back", due_tasks, "TAKE_BACK", "= any($1) and state = 'QUEUED'", "= any($1)"),
     Bug(
         "a hand-over nobody made is started",
@@ -275,6 +278,16 @@ FOUND_BY_A_TEST: list[tuple[Bug, Guard]] = [
             "true",
         ),
         claims.test_what_no_limit_concerned_at_the_last_claim_is_held_to_what_is_set_since,
+    ),
+    (
+        Bug(
+            "what waited for a key is forgotten",
+            due_tasks,
+            "CLAIM",
+            "from keys as k\n    cross join",
+            "from (select * from keys where false) as k\n    cross join",
+        ),
+        key_contract.test_tasks_of_one_key_are_handed_over_one_at_a_time_in_their_order,
     ),
     (
         Bug("schedules fire early", firing, "DUE", "next_fire_time <= now() and "),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from hypothesis import HealthCheck, Phase, settings
@@ -17,20 +16,21 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from hypothesis.strategies import SearchStrategy
 
 from domain.attempts.model import AttemptState, Settled
 from domain.attempts.retry import RetryPolicy
 from domain.contracts.tasks import TaskChangedV1, TaskEventKind
 from domain.errors import Conflict, IllegalState, StaleVersion
+from domain.queues.model import QueueEdit
 from domain.tasks.model import Task
 from domain.tasks.ports import Change
 from domain.tasks.states import TaskState
 from tests.support.engine import Engine, Published
+from tests.support.engine_commands import COMMANDS, always, command
 from tests.support.engine_model import Model, ModelTask, ModelWorker
 from tests.support.storage import LEASE, a_task, clock
 
-EMPTY = "delete from tasks; delete from attempts; delete from workers; delete from outbox"
+EMPTY = "delete from tasks; delete from attempts; delete from workers; delete from outbox; delete from queues"
 TICK = "update tasks set scheduled_at = now() - interval '1 s' where scheduled_at > now()"
 LATER = timedelta(hours=1)
 MANY = 100
@@ -46,6 +46,7 @@ OUTCOMES = {
     "snoozed": (AttemptState.SNOOZED, TaskState.RETRYING, timedelta(0)),
     "cancelled": (AttemptState.CANCELLED, TaskState.CANCELLED, timedelta(0)),
 }
+queues = st.sampled_from(["default", "default", "other"])
 outcomes = st.sampled_from(list(OUTCOMES))
 seldom = st.sampled_from([False, False, False, True])
 
@@ -67,27 +68,6 @@ def drive(engine: Engine, *, examples: int, steps: int = 40, shrink: bool = True
     )
 
 
-Command = tuple[Callable[["EngineMachine"], object], Callable[..., None], SearchStrategy[dict[str, Any]]]
-COMMANDS: list[Command] = []
-Function = TypeVar("Function", bound=Callable[..., None])
-
-
-def always(_machine: EngineMachine) -> bool:
-    return True
-
-
-def command(
-    possible: Callable[[EngineMachine], object], **arguments: SearchStrategy[Any]
-) -> Callable[[Function], Function]:
-    """One of what may come next. As a rule of its own Hypothesis would leave it out of most histories."""
-
-    def noted(function: Function) -> Function:
-        COMMANDS.append((possible, function, st.fixed_dictionaries(arguments)))
-        return function
-
-    return noted
-
-
 def some_worker_and_task(machine: EngineMachine) -> object:
     return machine.model.workers and machine.model.tasks
 
@@ -103,14 +83,16 @@ class EngineMachine(RuleBasedStateMachine):
         self.published = Published()
         self.confirmed: list[int] = []
         """Published, and to be removed by the next look."""
+        self.limited = False
 
-    @initialize(running=st.integers(0, 3), attempts=st.sampled_from([1, 2, 9]))
-    def begin(self, running: int, attempts: int) -> None:
-        """With some tasks at work already: it is there that most can go wrong."""
+    @initialize(running=st.integers(0, 3), attempts=st.sampled_from([1, 2, 9]), limited=st.booleans())
+    def begin(self, running: int, attempts: int, *, limited: bool) -> None:
+        """With some tasks at work already: it is there that most can go wrong. Limits are in every other."""
+        self.limited = limited
         self.engine.do(self.storage.execute(EMPTY))
         worker = self._enter(4)
-        for _ in range(running):
-            self.create(1, [None], b"this", 5, attempts, later=False)
+        for alone in (None,) * running + ("one", "one") * limited:
+            self.create(1, [None], b"this", 5, attempts, later=False, queue="default", alone=alone)
         self.hand_over(list(self.model.workers).index(worker))
 
     @rule(data=st.data())
@@ -130,12 +112,24 @@ class EngineMachine(RuleBasedStateMachine):
         priority=st.sampled_from([1, 5]),
         attempts=st.sampled_from([1, 2, 9]),
         later=st.booleans(),
+        queue=queues,
+        alone=st.sampled_from([None, None, "one"]),
     )
     def create(
-        self, count: int, keys: list[str | None], content: bytes, priority: int, attempts: int, *, later: bool
+        self,
+        count: int,
+        keys: list[str | None],
+        content: bytes,
+        priority: int,
+        attempts: int,
+        *,
+        later: bool,
+        queue: str,
+        alone: str | None,
     ) -> None:
         retry = RetryPolicy(max_attempts=attempts)
         changes: dict[str, Any] = {"priority": priority, "retry": retry, "fingerprint": content}
+        changes |= {"queue": queue, "concurrency_key": alone if self.limited else None}
         due = {"scheduled_at": clock.now() + LATER} if later else {}
         tasks = [a_task(key=key, **changes, **due) for key in keys[:count]]
         expected, conflict = self._expected(tasks, due=not later)
@@ -158,8 +152,17 @@ class EngineMachine(RuleBasedStateMachine):
             new = [one for _, one in made if one is not None and one.key == task.key]
             named = self.model.named(task.key) or (new[0] if task.key and new else None)
             if named is None:
-                counts = (task.priority, task.retry.max_attempts)
-                made.append((task.id, ModelTask(task.id, task.key, task.fingerprint, *counts, due=due)))
+                new_one = ModelTask(
+                    task.id,
+                    task.key,
+                    task.fingerprint,
+                    task.priority,
+                    task.retry.max_attempts,
+                    task.queue,
+                    task.concurrency_key,
+                    due=due,
+                )
+                made.append((task.id, new_one))
             else:
                 conflict = conflict or named.content != task.fingerprint
                 made.append((named.id, None))
@@ -181,6 +184,12 @@ class EngineMachine(RuleBasedStateMachine):
         if self._change(task, Task.cancelled, stale=stale, legal=True):
             self.model.cancel(task.id)
 
+    @command(lambda self: self.model.running(), pick=some)
+    def cancelled_it_does_not_listen(self, pick: int) -> None:
+        """And is given up."""
+        self.cancel(self.model.stored().index(self._running(pick)), stale=False)
+        self.rescue_cancellations(1)
+
     @command(lambda self: self.model.stored(), pick=some, stale=seldom)
     def run_now(self, pick: int, *, stale: bool) -> None:
         task = self._one(pick)
@@ -198,20 +207,31 @@ class EngineMachine(RuleBasedStateMachine):
             assert task.state != "RUNNING"
             self.model.delete(task.id)
 
+    @command(lambda self: self.limited, queue=queues, paused=seldom, claims=st.integers(0, 2))
+    def set_queue(self, queue: str, claims: int, *, paused: bool) -> None:
+        """While schedulers claim as well: what they do until it is committed may be either."""
+        change = self.storage.queues.change("acme", queue, QueueEdit(paused=paused), MANY)
+        claiming = (self.storage.claimed(MANY) for _ in range(claims))
+        _, *claimed = self.engine.at_once(change, *claiming)
+        self.model.paused -= {queue}
+        self.model.claim(id for claim in claimed if claim for id in claim)
+        self.model.paused |= {queue} if paused else set()
+
     # Schedulers
 
     @command(always, limit=st.integers(1, 4), schedulers=st.integers(1, 3))
     def claim(self, limit: int, schedulers: int) -> None:
         """By several at once as well."""
-        due, room = self.model.claimable(), self.model.room()
+        due, room, exact = self.model.claimable(), self.model.room(), self._is_exact(limit)
         claims = self.engine.at_once(*(self.storage.claimed(limit) for _ in range(schedulers)))
         claimed = [id for claim in claims for id in claim]
         assert max(map(len, claims)) <= limit
-        if schedulers == 1:
-            assert len(claimed) == min(limit, room, len(due))
         assert len(claimed) == len(set(claimed)) <= room
-        urgent = [task.priority for task in due][: len(claimed)]
-        assert sorted(self.model.tasks[id].priority for id in claimed) == urgent
+        assert claimed or not (room and due)
+        if exact:
+            assert schedulers > 1 or len(claimed) == min(limit, room, len(due))
+            urgent = [task.priority for task in due][: len(claimed)]
+            assert sorted(self.model.tasks[id].priority for id in claimed) == urgent
         self.model.claim(claimed)
 
     @command(lambda self: self.model.tasks, pick=some)
@@ -285,7 +305,9 @@ class EngineMachine(RuleBasedStateMachine):
     def hand_over(self, worker: int) -> None:
         """What is claimed is started at once, as it mostly is."""
         by = self._worker(worker)
+        possible, exact = min(self.model.room(), len(self.model.claimable())), self._is_exact(MANY)
         claimed = self.engine.do(self.storage.claimed(MANY))
+        assert len(claimed) == possible if exact else bool(claimed) == bool(possible)
         self.model.claim(claimed)
         started = self.engine.do(self.storage.attempts.start(by, claimed))
         assert {one.task_id for one in started} == self.model.start(by, claimed)
@@ -445,6 +467,10 @@ class EngineMachine(RuleBasedStateMachine):
     def _several(self, pick: int) -> list[UUID]:
         tasks = list(self.model.tasks)
         return tasks if pick == 0 else [tasks[pick % len(tasks)]]
+
+    def _is_exact(self, limit: int) -> bool:
+        """Whether a claim finds all it may: where tasks wait for others of their key, it may look too short."""
+        return not self.model.keys_matter() or min(limit, self.model.room()) >= len(self.model.waiting())
 
     def _worker(self, pick: int) -> UUID:
         workers = list(self.model.workers)

@@ -10,6 +10,7 @@ from domain.tasks.states import MOVES, TaskState
 from infra.postgres.rescue import MAX_LOSSES
 
 CLAIMABLE = {"SCHEDULED", "RETRYING"}
+AT_WORK = {"QUEUED", "RUNNING"}
 ENDS = {"SUCCEEDED", "FAILED", "CANCELLED"}
 
 
@@ -20,6 +21,9 @@ class ModelTask:
     content: bytes
     priority: int
     max_attempts: int
+    queue: str
+    alone: str | None
+    """The key of which one at a time is at work."""
     due: bool
     state: str = "SCHEDULED"
     attempt: int = 0
@@ -68,6 +72,8 @@ class ModelWorker:
 class Model:
     tasks: dict[UUID, ModelTask] = field(default_factory=dict)
     workers: dict[UUID, ModelWorker] = field(default_factory=dict)
+    paused: set[str] = field(default_factory=set)
+    """Queues."""
 
     def stored(self) -> list[ModelTask]:
         return [task for task in self.tasks.values() if not task.deleted]
@@ -82,10 +88,26 @@ class Model:
         running = sum(task.state == "RUNNING" and task.worker in takes for task in self.stored())
         return max(0, slots - queued - running)
 
+    def waiting(self) -> list[ModelTask]:
+        return [task for task in self.stored() if task.state in CLAIMABLE]
+
+    def held(self) -> set[str]:
+        """The keys of what is handed over or running."""
+        return {task.alone for task in self.stored() if task.alone and task.state in AT_WORK}
+
     def claimable(self) -> list[ModelTask]:
         """The due ones, the most urgent first."""
-        due = [task for task in self.stored() if task.state in CLAIMABLE and task.due]
-        return sorted(due, key=lambda task: task.priority)
+        held, free = self.held(), []
+        for task in sorted(self.waiting(), key=lambda task: task.priority):
+            if task.due and task.queue not in self.paused and task.alone not in held:
+                held |= {task.alone} if task.alone else set()
+                free.append(task)
+        return free
+
+    def keys_matter(self) -> bool:
+        """Whether a task may have to wait for another of its key."""
+        holders = [task.alone for task in self.stored() if task.alone and task.state in CLAIMABLE | AT_WORK]
+        return len(holders) > len(set(holders))
 
     def running(self) -> list[ModelTask]:
         return [task for task in self.stored() if task.state == "RUNNING"]
@@ -103,8 +125,11 @@ class Model:
         self.tasks[task.id] = task
 
     def claim(self, ids: Iterable[UUID]) -> None:
-        for id in ids:
-            self.tasks[id].wrote("QUEUED", "QUEUED")
+        for task in (self.tasks[id] for id in ids):
+            assert task.due, "it was early"
+            assert task.queue not in self.paused, "its queue is paused"
+            assert task.alone not in self.held(), "two of a key"
+            task.wrote("QUEUED", "QUEUED")
 
     def put_back(self, ids: Iterable[UUID]) -> int:
         """Handed over, and not started: how many there were."""
