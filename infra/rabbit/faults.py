@@ -20,6 +20,10 @@ def told_as_unavailable() -> Iterator[None]:
         yield
     except CONNECTION_EXCEPTIONS as fault:
         raise Unavailable(DEPENDENCY) from fault
+    except Exception as fault:  # the client has nothing better for what waits as its connection is cut
+        if type(fault) is not Exception:
+            raise
+        raise Unavailable(DEPENDENCY) from fault
     except asyncio.CancelledError as fault:
         # The client ends what waits on a closed connection with this, without anyone cancelling the task.
         task = asyncio.current_task()
