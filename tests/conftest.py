@@ -24,7 +24,7 @@ from tests.support.services import (
 )
 from tests.support.storage import Storage, open_storage
 
-NOT_RUN = pytest.StashKey[Counter[str]]()
+SLOW = ("tests/faults", "tests/end_to_end")
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +98,6 @@ def demand(service: Service, config: pytest.Config) -> str:
         return service.url
     if REQUIRED:
         pytest.fail(service.missing, pytrace=False)
-    config.stash.setdefault(NOT_RUN, Counter())[service.missing] += 1
     pytest.skip(service.missing)
 
 
@@ -109,6 +108,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     fault_table.select(config, items)
+    if hasattr(config, "workerinput"):  # with others beside it: the files that take longest must not come last
+        items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -125,9 +126,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for reason, count in config.stash.get(NOT_RUN, Counter()).items():
-        terminalreporter.write_line(f"{count} not run: {reason}", yellow=True)
-    if lines := fault_table.report_table(config):
+    stats = terminalreporter.stats
+    skipped = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in stats.get("skipped", ()))
+    for service in (REDIS, RABBIT):
+        if service.missing and (count := skipped[service.missing]):
+            terminalreporter.write_line(f"{count} not run: {service.missing}", yellow=True)
+    reports = [one for some in stats.values() for one in some if isinstance(one, pytest.TestReport)]
+    if lines := fault_table.report_table(config, reports):
         terminalreporter.section("under fault")
         for line in lines:
             terminalreporter.write_line(line)

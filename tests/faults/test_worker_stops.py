@@ -17,7 +17,7 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbit]
 
 GRACE = 1.5
-LONG = 8.0
+LONG = 12.0
 """Another worker can be started meanwhile, however busy the machine is."""
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,8 @@ class FaultTable:
 
 
 TABLE = pytest.StashKey[FaultTable]()
+ROW = "under fault"
+PHASES = ("setup", "call", "teardown")
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -94,11 +97,16 @@ def judge(item: pytest.Item, report: pytest.TestReport) -> None:
         row.verdict = "not run"
     elif not row.verdict:
         row.verdict = "held"
+    report.user_properties.append((ROW, asdict(row)))  # the table may be shown by another process
 
 
-def report_table(config: pytest.Config) -> list[str]:
+def report_table(config: pytest.Config, reports: Iterable[pytest.TestReport]) -> list[str]:
     """The lines to show; empty when no experiment ran. Writes the file that was asked for."""
-    table = config.stash.get(TABLE, FaultTable())
+    table = FaultTable()
+    for report in sorted(reports, key=lambda report: PHASES.index(report.when)):
+        for name, row in report.user_properties:
+            if name == ROW and isinstance(row, dict):
+                table.rows[report.nodeid] = Row(**row)
     file: Path | None = config.getoption("--faults-table")
     if file is not None:
         file.write_text(table.markdown())

@@ -436,7 +436,7 @@ def _deep() -> Any:
 
 
 @pytest.mark.parametrize(
-    "result", [object(), {1, 2}, b"x", float("nan"), float("inf"), "x" * (LIMIT - 1), "é" * (LIMIT // 2),
+    "result", [object, {1, 2}, b"x", float("nan"), float("inf"), "x" * (LIMIT - 1), "é" * (LIMIT // 2),
                "a\x00b", {"\x00": 1}, "\\\x00", "\ud800", datetime(2026, 1, 1, tzinfo=UTC)],
     ids=ascii,
 )  # fmt: skip

@@ -72,7 +72,9 @@ def test_the_same_text_is_never_encrypted_to_the_same_bytes() -> None:
 @pytest.mark.parametrize(
     "text",
     ["", ",", "old", "old:", ":AAAA", "old:short", "old:AAAA", f"{OLD},{OLD}", f"o ld:{OLD}", "o:\u00e9" * 20],
-)
+    ids=["nothing", "a comma", "no key", "an empty key", "no id", "short", "still short", "one id twice",
+         "a space in its id", "not in ASCII"],
+)  # fmt: skip
 def test_keys_that_cannot_be_used_are_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(ValueError, match="key") as refusal:
         read_keys(text)

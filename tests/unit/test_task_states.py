@@ -194,17 +194,18 @@ def delete(task: Task) -> object:
 
 
 WAITING, ENDED = (TaskState.SCHEDULED, TaskState.RETRYING), (TaskState.FAILED, TaskState.CANCELLED)
+OVER = sorted(FINISHED)
 TABLE: list[tuple[Callable[[Task], object], TaskState, object]] = [
     *[(edit, state, state) for state in WAITING],
     (edit, TaskState.QUEUED, TaskState.SCHEDULED),
-    *[(edit, state, IllegalState) for state in (TaskState.RUNNING, *FINISHED)],
+    *[(edit, state, IllegalState) for state in (TaskState.RUNNING, *OVER)],
     *[(cancel, state, TaskState.CANCELLED) for state in (*WAITING, TaskState.QUEUED)],
     (cancel, TaskState.RUNNING, "asked"),
-    *[(cancel, state, state) for state in FINISHED],
+    *[(cancel, state, state) for state in OVER],
     *[(run_now, state, (state, True)) for state in WAITING],
     (run_now, TaskState.QUEUED, (TaskState.QUEUED, False)),
     (run_now, TaskState.RUNNING, IllegalState),
-    *[(run_now, state, (TaskState.SCHEDULED, True)) for state in FINISHED],
+    *[(run_now, state, (TaskState.SCHEDULED, True)) for state in OVER],
     *[(delete, state, state) for state in TaskState if state is not TaskState.RUNNING],
     (delete, TaskState.RUNNING, IllegalState),
 ]
