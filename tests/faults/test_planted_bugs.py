@@ -33,7 +33,7 @@ SHORT = {
     "tasks are claimed early",
     "the room is not counted",
 }
-"""Those of a plain `bin/test`; all of them take some three minutes."""
+"""Those of a plain `bin/test`; all of them take a minute or more."""
 HISTORIES = 200
 """At most; nearly all are found within a few."""
 
