@@ -1,7 +1,7 @@
-"""GraphQL over HTTP: POST of JSON, and the GraphiQL page for browsers.
+"""GraphQL over HTTP: POST of JSON, GET of what changes nothing, and the GraphiQL page for browsers.
 
-After the draft https://graphql.github.io/graphql-over-http/draft/, stricter in one thing: a request that is
-not executed is a 400 whichever media type was asked for.
+After the draft https://graphql.github.io/graphql-over-http/draft/, which has operations that cannot be executed
+answered with 200 in plain JSON, and with 400 in its own media type.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from api import graphiql
-from api.accept import accepts_html, answer_type
+from api.accept import GRAPHQL_RESPONSE, accepts_html, answer_type
 from api.auth import challenge, credential_in
 from api.graph import Graph
 from api.payloads import MAX_BYTES, Malformed, read_json, read_operation, write_json
+from api.query_string import PREFLIGHT_HEADERS, may_be_forged, read_query_string
 from api.websocket_messages import PROTOCOL
 from domain.errors import Unauthenticated, Unavailable
 from domain.tenancy.model import Caller
-from schema.operations import Result
+from schema.operations import OperationRequest, Result
 
 BODY_TIMEOUT = 10.0
 """Seconds a body may take to arrive."""
@@ -44,13 +45,15 @@ class GraphQLOverHttp:
             return _answer(request, refused.status, refused.body, refused.headers)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
-        return _answer(request, _status(result), result.body)
+        return _answer(request, _status(result, answer_type(request.headers)), result.body)
 
     async def _execute(self, request: Request) -> Result:
         _check_headers(request)
         caller = await self._identify(request)
-        operation, _ = read_operation(read_json(await self._read_body(request)))
+        operation = await self._read(request)
         kind = self._graph.kind(operation)
+        if kind == "mutation" and request.method == "GET":
+            raise _Refused(405, "METHOD_NOT_ALLOWED", "A mutation is sent as a POST.", {"allow": "POST"})
         if kind == "subscription":
             raise Malformed(f"subscriptions are served over a websocket here, with the subprotocol {PROTOCOL}")
         return await self._graph.execute(kind, operation, caller)
@@ -65,6 +68,11 @@ class GraphQLOverHttp:
             raise _Refused(401, refusal.code, str(refusal), headers) from None
         except Unavailable as fault:
             raise _Refused(503, fault.code, str(fault), retryable=True) from fault
+
+    async def _read(self, request: Request) -> OperationRequest:
+        if request.method == "GET":
+            return read_operation(read_query_string(request.scope["query_string"]))[0]
+        return read_operation(read_json(await self._read_body(request)))[0]
 
     async def _read_body(self, request: Request) -> str:
         body = bytearray()
@@ -107,17 +115,33 @@ class _Refused(Exception):  # noqa: N818  an answer, not a fault
 
 
 def _check_headers(request: Request) -> None:
-    """Only JSON: a browser asks before it sends that to another origin, so that no page can forge a request."""
-    if request.method != "POST":
-        message = "Send operations as POST with a JSON body; a browser finds GraphiQL here."
-        raise _Refused(405, "METHOD_NOT_ALLOWED", message, {"allow": "GET, POST"})
+    """Only what a browser asks us about before it sends it to another origin: no page can forge it."""
+    match request.method:
+        case "POST":
+            _check_json(request)
+        case "GET":
+            _check_preflight(request)
+        case _:
+            message = (
+                "Send operations as POST with a JSON body, or queries as GET; a browser finds GraphiQL here."
+            )
+            raise _Refused(405, "METHOD_NOT_ALLOWED", message, {"allow": "GET, POST"})
+
+
+def _check_json(request: Request) -> None:
     media_type, _, parameters = request.headers.get("content-type", "").lower().partition(";")
     charset = parameters.replace(" ", "").replace('"', "")
     if media_type.strip() != "application/json" or charset not in {"", "charset=utf-8", "charset=utf8"}:
         raise _Refused(415, "UNSUPPORTED_MEDIA_TYPE", "Send the operation as application/json, in UTF-8.")
 
 
-def _status(result: Result) -> int:
+def _check_preflight(request: Request) -> None:
+    if may_be_forged(request.headers):
+        message = f"Send the header `{PREFLIGHT_HEADERS[0]}: 1` with a GET, which no page of another site can."
+        raise _Refused(403, "PREFLIGHT_REQUIRED", message)
+
+
+def _status(result: Result, media_type: str) -> int:
     """A fault is the status only when nothing could be answered; else what was answered counts."""
     if any(value is not None for value in (result.body.get("data") or {}).values()):
         return 200
@@ -128,13 +152,17 @@ def _status(result: Result) -> int:
         return 504
     if result.valid:
         return 200
-    return 500 if "INTERNAL" in codes else 400
+    if "INTERNAL" in codes:
+        return 500
+    return 400 if media_type == GRAPHQL_RESPONSE else 200
 
 
 def _answer(
     request: Request, status: int, body: dict[str, Any], headers: dict[str, str] | None = None
 ) -> Response:
     headers = {"content-type": f"{answer_type(request.headers)}; charset=utf-8"} | (headers or {})
+    if request.method == "GET":
+        headers |= {"cache-control": "no-store", "vary": "accept"}
     if status == 503:  # noqa: PLR2004  Service Unavailable
         headers["retry-after"] = RETRY_AFTER
     return Response(write_json(body), status, headers)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Generator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from infra.postgres.migrate import migrate
-from tests.support import fault_table
+from tests.support import fault_table, node_clients
 from tests.support.experiments import Experiment
 from tests.support.services import (
     POSTGRES,
@@ -33,10 +33,10 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-async def postgres_server(pytestconfig: pytest.Config) -> AsyncIterator[str]:
+async def postgres_server() -> AsyncIterator[str]:
     """The URL of a PostgreSQL server on which databases may be made."""
     if REQUIRED:
-        demand(POSTGRES, pytestconfig)
+        demand(POSTGRES)
     async with open_postgres() as url:
         yield url
 
@@ -63,13 +63,13 @@ async def storage(database_url: str) -> AsyncIterator[Storage]:
 
 
 @pytest.fixture
-def redis_url(pytestconfig: pytest.Config) -> str:
-    return demand(REDIS, pytestconfig)
+def redis_url() -> str:
+    return demand(REDIS)
 
 
 @pytest.fixture
-def amqp_url(pytestconfig: pytest.Config) -> str:
-    return demand(RABBIT, pytestconfig)
+def amqp_url() -> str:
+    return demand(RABBIT)
 
 
 @pytest.fixture
@@ -92,13 +92,18 @@ def experiment(request: pytest.FixtureRequest) -> Experiment:
     return Experiment(row)
 
 
-def demand(service: Service, config: pytest.Config) -> str:
+def demand(service: Service) -> str:
     """Its URL. Where it does not answer the test is not run, or fails if services are required."""
-    if service.missing is None:
-        return service.url
-    if REQUIRED:
-        pytest.fail(service.missing, pytrace=False)
-    pytest.skip(service.missing)
+    if service.missing is not None:
+        give_up(service.missing, required=REQUIRED)
+    return service.url
+
+
+def give_up(reason: str, *, required: bool) -> NoReturn:
+    """Skip the test, or fail it where what is missing is required."""
+    if required:
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -122,7 +127,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for service in (REDIS, RABBIT):
         if item.get_closest_marker(service.marker):
-            demand(service, item.config)
+            demand(service)
+    if item.get_closest_marker("node") and (reason := node_clients.missing()) is not None:
+        give_up(reason, required=node_clients.REQUIRED)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
