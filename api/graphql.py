@@ -16,6 +16,7 @@ from api import graphiql
 from api.accept import GRAPHQL_RESPONSE, accepts_html, answer_type
 from api.auth import challenge, credential_in
 from api.graph import Graph
+from api.origins import Origins
 from api.payloads import MAX_BYTES, Malformed, read_json, read_operation, write_json
 from api.query_string import PREFLIGHT_HEADERS, may_be_forged, read_query_string
 from api.websocket_messages import PROTOCOL
@@ -30,8 +31,9 @@ RETRY_AFTER = "1"
 
 
 class GraphQLOverHttp:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, origins: Origins) -> None:
         self._graph = graph
+        self._origins = origins
 
     async def answer(self, request: Request) -> Response:
         if request.method in {"GET", "HEAD"} and accepts_html(request.headers):
@@ -48,7 +50,7 @@ class GraphQLOverHttp:
         return _answer(request, _status(result, answer_type(request.headers)), result.body)
 
     async def _execute(self, request: Request) -> Result:
-        _check_headers(request)
+        _check_headers(request, self._origins)
         caller = await self._identify(request)
         operation = await self._read(request)
         kind = self._graph.kind(operation)
@@ -114,13 +116,13 @@ class _Refused(Exception):  # noqa: N818  an answer, not a fault
         self.headers = headers or {}
 
 
-def _check_headers(request: Request) -> None:
+def _check_headers(request: Request, origins: Origins) -> None:
     """Only what a browser asks us about before it sends it to another origin: no page can forge it."""
     match request.method:
         case "POST":
             _check_json(request)
         case "GET":
-            _check_preflight(request)
+            _check_preflight(request, origins)
         case _:
             message = (
                 "Send operations as POST with a JSON body, or queries as GET; a browser finds GraphiQL here."
@@ -135,8 +137,8 @@ def _check_json(request: Request) -> None:
         raise _Refused(415, "UNSUPPORTED_MEDIA_TYPE", "Send the operation as application/json, in UTF-8.")
 
 
-def _check_preflight(request: Request) -> None:
-    if may_be_forged(request.headers):
+def _check_preflight(request: Request, origins: Origins) -> None:
+    if may_be_forged(request.headers) and not origins.allow(request.headers):
         message = f"Send the header `{PREFLIGHT_HEADERS[0]}: 1` with a GET, which no page of another site can."
         raise _Refused(403, "PREFLIGHT_REQUIRED", message)
 

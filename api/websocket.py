@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing, suppress
-from urllib.parse import urlsplit
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from api.auth import Session, begin_session, credential_in, credential_of
 from api.graph import Graph
+from api.origins import Origins
 from api.payloads import Malformed
 from api.trace import given_traceparent
 from api.websocket_messages import (
@@ -47,11 +47,12 @@ _GONE = (WebSocketDisconnect, WebSocketDisconnected)
 
 
 class GraphQLOverWebsocket:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, origins: Origins) -> None:
         self._graph = graph
+        self._origins = origins
 
     async def serve(self, websocket: WebSocket) -> None:
-        if _is_foreign(websocket):
+        if self._origins.refuse(websocket.headers):
             await websocket.close()  # not accepted yet: the handshake is answered with 403
         elif PROTOCOL not in websocket.scope["subprotocols"]:
             await websocket.accept()
@@ -60,18 +61,6 @@ class GraphQLOverWebsocket:
             await websocket.accept(PROTOCOL)
             with self._graph.metrics.sockets.track_inprogress():
                 await _Socket(websocket, self._graph).serve()
-
-
-def _is_foreign(websocket: WebSocket) -> bool:
-    """Whether a page of another site opened it. Browsers say so, and for sockets it is the only guard."""
-    origin = websocket.headers.get("origin")
-    if origin is None:
-        return False
-    try:
-        site = urlsplit(origin).netloc
-    except ValueError:  # no address a page can have
-        return True
-    return site.lower() != websocket.headers.get("host", "").lower()
 
 
 class _Close(Exception):  # noqa: N818  the protocol's own answer, not a fault

@@ -31,6 +31,9 @@ class PostgresUrl(PostgresDsn):
     _constraints = UrlConstraints(allowed_schemes=["postgresql", "postgres"], host_required=False)
 
 
+Origin = Annotated[str, Field(pattern=r"^https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?$")]
+"""As a browser writes it: no path, no capitals, no `/` at its end."""
+
 DEFAULT_HANDLERS = ("examples.handlers",)
 
 
@@ -67,6 +70,9 @@ class Settings(BaseSettings):
 
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "localhost", "[::1]")
     """Names GraphQL may be asked for by; `*` for any, `*.example.com` for those below one."""
+
+    allowed_origins: Annotated[tuple[Origin, ...], NoDecode] = ()
+    """Of pages elsewhere that may use GraphQL from a browser; none means those under our own names alone."""
 
     handlers: Annotated[tuple[str, ...] | None, NoDecode] = None
     """Modules that define handlers; absent means the examples outside production, else none."""
@@ -128,7 +134,14 @@ class Settings(BaseSettings):
     http_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     http_timeout: float = Field(default=15, gt=0, le=60)
 
-    @field_validator("jwt_algorithms", "allowed_hosts", "handlers", "http_allowed_networks", mode="before")
+    @field_validator(
+        "allowed_hosts",
+        "allowed_origins",
+        "handlers",
+        "http_allowed_networks",
+        "jwt_algorithms",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

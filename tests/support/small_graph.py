@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import cast
 
@@ -15,6 +15,7 @@ from api.graph import Graph
 from api.health import Check
 from api.main import application
 from api.metrics import ApiMetrics
+from api.origins import Origins
 from domain.errors import Unavailable
 from domain.live.ports import Resync
 from domain.tenancy.ports import Callers
@@ -111,6 +112,7 @@ def small_app(
     checks: Mapping[str, Check] | None = None,
     registry: CollectorRegistry | None = None,
     callers: Callers | None = None,
+    allowed_origins: Sequence[str] = (),
 ) -> Starlette:
     registry = registry or CollectorRegistry()
     ids = TimeOrderedIds()
@@ -124,7 +126,14 @@ def small_app(
         clock=SystemClock(),
         ids=ids,
     )
-    return application(graph, registry, checks or {}, _nothing, allowed_hosts=Settings().allowed_hosts)
+    return application(
+        graph,
+        registry,
+        checks or {},
+        _nothing,
+        allowed_hosts=Settings().allowed_hosts,
+        origins=Origins(allowed_origins),
+    )
 
 
 async def _nothing() -> None:

@@ -12,3 +12,17 @@ def test_attempts_are_kept_as_long_as_their_tasks() -> None:
     with pytest.raises(ValidationError, match="retain_attempts_days must be at least"):
         settings_of(retain_failed_days=31)
     assert settings_of(retain_failed_days=31, retain_attempts_days=31).retain_attempts_days == 31
+
+
+def test_allowed_origins_are_written_as_browsers_write_them() -> None:
+    allowed = settings_of(allowed_origins="https://app.example.com, http://localhost:5173,http://[::1]:80")
+    assert allowed.allowed_origins == ("https://app.example.com", "http://localhost:5173", "http://[::1]:80")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["*", "null", "app.example.com", "https://app.example.com/", "https://App.example.com", "https://*.a.b"],
+)
+def test_what_is_no_origin_is_not_allowed(origin: str) -> None:
+    with pytest.raises(ValidationError, match="allowed_origins"):
+        settings_of(allowed_origins=origin)
