@@ -8,6 +8,8 @@ from starlette.datastructures import Headers
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
+_ANY_JSON = (GRAPHQL_RESPONSE, JSON, "application/*", "*/*")
 _WEIGHT = re.compile(r"[01](\.[0-9]*)?|\.[0-9]+")
 
 
@@ -16,6 +18,16 @@ def answer_type(headers: Headers) -> str:
     weights = _weights(headers)
     asked = weights.get(GRAPHQL_RESPONSE, 0)
     return GRAPHQL_RESPONSE if asked > 0 and asked >= weights.get(JSON, 0) else JSON
+
+
+def wants_events(headers: Headers, *, subscription: bool) -> bool:
+    """Whether the answer is a stream of events. Clients list it on every request, whatever they ask for.
+
+    So for what has one result it counts only when no JSON is taken.
+    """
+    weights = _weights(headers)
+    takes_json = any(weights.get(media_range, 0) > 0 for media_range in _ANY_JSON)
+    return weights.get(EVENT_STREAM, 0) > 0 and (subscription or not takes_json)
 
 
 def accepts_html(headers: Headers) -> bool:

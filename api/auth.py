@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -63,6 +64,16 @@ class Session:
         """Seconds until `renew` is to be called; None is for good."""
         until = self._identified.ask_again_at
         return None if until is None else (until - self._clock.now()).total_seconds()
+
+    async def ended(self) -> None:
+        """Returns once the credential is good no more."""
+        try:
+            while (seconds := self.stands_for) is not None:
+                await asyncio.sleep(seconds)
+                await self.renew()
+        except Unauthenticated:
+            return
+        await asyncio.Event().wait()  # it is good for ever now
 
     async def renew(self) -> None:
         """Raises Unauthenticated when the credential is good no more. While that cannot be told, it is."""

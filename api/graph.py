@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from typing import Any
 
 from api.metrics import ApiMetrics
@@ -51,13 +52,22 @@ class Graph:
         return result
 
     async def subscribe(
-        self, request: OperationRequest, caller: Callable[[], Caller]
+        self,
+        request: OperationRequest,
+        caller: Callable[[], Caller],
+        resume_after: str | None = None,
     ) -> AsyncGenerator[dict[str, Any], None] | Result:
         """Each event sees fresh data. To be iterated and closed by the task that asked for it.
 
-        `caller` is asked again for each of them; what it raises ends the stream.
+        `caller` is asked again for each of them; what it raises ends the stream. `resume_after` is a cursor
+        that the client remembers of an earlier connection, beside the operation.
         """
-        stream = await self._operations.subscribe(request, lambda: self._new_context(caller()))
+
+        def new_context() -> Context:
+            context = self._new_context(caller())
+            return context if resume_after is None else replace(context, resume_after=resume_after)
+
+        stream = await self._operations.subscribe(request, new_context)
         self._count("subscription", stream)
         return stream
 

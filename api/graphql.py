@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: POST of JSON, GET of what changes nothing, and the GraphiQL page for browsers.
+"""GraphQL over HTTP: POST of JSON, GET of what changes nothing, events to follow, and GraphiQL for browsers.
 
 After the draft https://graphql.github.io/graphql-over-http/draft/, which has operations that cannot be executed
 answered with 200 in plain JSON, and with 400 in its own media type.
@@ -13,16 +13,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from api import graphiql
-from api.accept import GRAPHQL_RESPONSE, accepts_html, answer_type
-from api.auth import challenge, credential_in
+from api.accept import EVENT_STREAM, GRAPHQL_RESPONSE, accepts_html, answer_type, wants_events
+from api.auth import Session, begin_session, challenge, credential_in
+from api.draining import draining_of
+from api.event_stream import EventStream
 from api.graph import Graph
+from api.live_connections import LiveConnections
 from api.origins import Origins
 from api.payloads import MAX_BYTES, Malformed, read_json, read_operation, write_json
 from api.query_string import PREFLIGHT_HEADERS, may_be_forged, read_query_string
 from api.websocket_messages import PROTOCOL
 from domain.errors import Unauthenticated, Unavailable
-from domain.tenancy.model import Caller
-from schema.operations import OperationRequest, Result
+from schema.operations import Kind, OperationRequest, Result
 
 BODY_TIMEOUT = 10.0
 """Seconds a body may take to arrive."""
@@ -31,45 +33,62 @@ RETRY_AFTER = "1"
 
 
 class GraphQLOverHttp:
-    def __init__(self, graph: Graph, origins: Origins) -> None:
+    def __init__(self, graph: Graph, origins: Origins, connections: LiveConnections) -> None:
         self._graph = graph
         self._origins = origins
+        self._connections = connections
 
     async def answer(self, request: Request) -> Response:
         if request.method in {"GET", "HEAD"} and accepts_html(request.headers):
             return graphiql.page()
         try:
-            result = await self._execute(request)
+            return await self._serve(request)
         except Malformed as error:
             refused = _Refused(400, "BAD_REQUEST", f"The request cannot be read: {error}.")
-            return _answer(request, 400, refused.body)
-        except _Refused as refused:
-            return _answer(request, refused.status, refused.body, refused.headers)
+        except Unauthenticated as refusal:
+            self._graph.metrics.unauthenticated.labels("http").inc()
+            headers = {"www-authenticate": challenge(request.headers)}
+            refused = _Refused(401, refusal.code, str(refusal), headers)
+        except Unavailable as fault:
+            refused = _Refused(503, fault.code, str(fault), retryable=True)
+        except _Refused as answer:
+            refused = answer
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
-        return _answer(request, _status(result, answer_type(request.headers)), result.body)
+        return _answer(request, refused.status, refused.body, refused.headers)
 
-    async def _execute(self, request: Request) -> Result:
+    async def _serve(self, request: Request) -> Response:
         _check_headers(request, self._origins)
-        caller = await self._identify(request)
+        # Before the body is read: strangers are not listened to.
+        credential = credential_in(request.headers)
+        session = await begin_session(self._graph.callers, self._graph.clock, credential)
         operation = await self._read(request)
         kind = self._graph.kind(operation)
         if kind == "mutation" and request.method == "GET":
             raise _Refused(405, "METHOD_NOT_ALLOWED", "A mutation is sent as a POST.", {"allow": "POST"})
+        if wants_events(request.headers, subscription=kind == "subscription"):
+            return self._stream(request, operation, kind, session)
         if kind == "subscription":
-            raise Malformed(f"subscriptions are served over a websocket here, with the subprotocol {PROTOCOL}")
-        return await self._graph.execute(kind, operation, caller)
+            message = f"Follow a subscription as {EVENT_STREAM}, or over a websocket with {PROTOCOL}."
+            raise _Refused(406, "NOT_ACCEPTABLE", message)
+        result = await self._graph.execute(kind, operation, session.caller())
+        return _answer(request, _status(result, answer_type(request.headers)), result.body)
 
-    async def _identify(self, request: Request) -> Caller:
-        """Before the body is read: strangers are not listened to."""
-        try:
-            return (await self._graph.callers.identify(credential_in(request.headers))).caller
-        except Unauthenticated as refusal:
-            self._graph.metrics.unauthenticated.labels("http").inc()
-            headers = {"www-authenticate": challenge(request.headers)}
-            raise _Refused(401, refusal.code, str(refusal), headers) from None
-        except Unavailable as fault:
-            raise _Refused(503, fault.code, str(fault), retryable=True) from fault
+    def _stream(
+        self, request: Request, operation: OperationRequest, kind: Kind | None, session: Session
+    ) -> Response:
+        if self._connections.are_full(session.caller().tenant):
+            message = "The tenant has too many live connections already."
+            raise self._limit_hit(429, "tenant_connections", message, {"retry-after": RETRY_AFTER})
+        return EventStream(
+            self._graph,
+            operation,
+            kind=kind,
+            session=session,
+            last_event_id=request.headers.get("last-event-id") or None,
+            connections=self._connections,
+            draining=draining_of(request),
+        )
 
     async def _read(self, request: Request) -> OperationRequest:
         if request.method == "GET":

@@ -18,6 +18,7 @@ from api import graphiql
 from api.graph import Graph
 from api.graphql import GraphQLOverHttp
 from api.health import Check, Readiness, liveness
+from api.live_connections import LiveConnections
 from api.metrics import ApiMetrics, MetricsPage
 from api.origins import Origins
 from api.trace import Traced
@@ -56,6 +57,7 @@ def create_app(services: ApiServices) -> Starlette:
         services.gauges,
         allowed_hosts=settings.allowed_hosts,
         origins=Origins(settings.allowed_origins),
+        tenant_connections=settings.tenant_connections,
     )
 
 
@@ -67,18 +69,24 @@ def application(
     *,
     allowed_hosts: Sequence[str],
     origins: Origins,
+    tenant_connections: int,
 ) -> Starlette:
     # A page of another site may point a name of its own at this machine; its requests carry that name.
     named_as_allowed = Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
     compressed = Middleware(GZipMiddleware, minimum_size=LARGE_ANSWER, compresslevel=GZIP_LEVEL)
     over_http = [named_as_allowed, origins.answering(), compressed]
+    connections = LiveConnections(tenant_connections)
+    over_websockets = GraphQLOverWebsocket(graph, origins, connections)
     return Starlette(
         routes=[
             Route("/", _to_graphiql),
-            Route("/graphql", GraphQLOverHttp(graph, origins).answer, methods=METHODS, middleware=over_http),
-            WebSocketRoute(
-                "/graphql", GraphQLOverWebsocket(graph, origins).serve, middleware=[named_as_allowed]
+            Route(
+                "/graphql",
+                GraphQLOverHttp(graph, origins, connections).answer,
+                methods=METHODS,
+                middleware=over_http,
             ),
+            WebSocketRoute("/graphql", over_websockets.serve, middleware=[named_as_allowed]),
             graphiql.assets,
             Route("/health/liveness", liveness),
             Route("/health/readiness", Readiness(checks).answer),

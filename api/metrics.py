@@ -42,7 +42,14 @@ class ApiMetrics:
             registry=registry,
         )
         self.sockets = Gauge("carillon_websocket_connections", "Open websockets", registry=registry)
-        self.subscriptions = Gauge("carillon_subscriptions_active", "Running subscriptions", registry=registry)
+        self.subscriptions = Gauge(
+            "carillon_subscriptions_active",
+            "Running subscriptions by transport (websocket, sse)",
+            ["transport"],
+            registry=registry,
+        )
+        for transport in ("websocket", "sse"):
+            self.subscriptions.labels(transport)
         self.limits = Counter(
             "carillon_api_limits_hit",
             "Requests and messages that were cut off by a limit, by the limit",

@@ -13,20 +13,24 @@ from starlette.types import ASGIApp
 from typing_extensions import override
 
 from api.connections import BoundedConnection
+from api.draining import Draining
 from api.payloads import MAX_BYTES
 
 KEEP_ALIVE = 75
 """Seconds an idle connection is kept, longer than the clients and proxies in front of it keep theirs."""
 PING_INTERVAL = 12.0
 """Seconds between pings of a websocket, and how long the peer has to answer one."""
+PATIENCE = 0.8
+"""The part of the grace period that is given to operations; the rest is for saying goodbye."""
 
 
 class Server(uvicorn.Server):
     """Leaves the signals to the process, and tells when it serves."""
 
     def __init__(self, app: ASGIApp, *, stop_grace: float, ready: Callable[[], None]) -> None:
+        self._draining = Draining(stop_grace * PATIENCE)
         config = uvicorn.Config(
-            app,
+            self._draining.told_to(app),
             http=BoundedConnection,
             ws="websockets-sansio",
             ws_max_size=MAX_BYTES,
@@ -50,6 +54,11 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._ready()
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._draining.begin()
+        await super().shutdown(sockets)
 
     @override
     @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.accept import EVENT_STREAM
 from api.metrics import ApiMetrics
 from api.payloads import write_json
 from infra.telemetry.trace import in_trace, new_traceparent, parse_traceparent
@@ -46,7 +47,6 @@ class Traced:
                 await self._app(scope, receive, exchange.send)
 
     async def _serve_http(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
-        started = perf_counter()
         try:
             await self._app(scope, receive, exchange.send)
         except Exception as fault:
@@ -54,7 +54,7 @@ class Traced:
             if exchange.status is not None:
                 raise  # too late for an answer: the server cuts the connection
             await _send_fault(exchange.send, shown)
-        seconds = perf_counter() - started
+        seconds = exchange.seconds()
         route, method = _route(scope["path"]), scope["method"]
         method = method if method in METHODS else "other"
         self._metrics.requests.labels(method, route, str(exchange.status)).observe(seconds)
@@ -75,13 +75,22 @@ class _Exchange:
     def __init__(self, send: Send, traceparent: str) -> None:
         self._send = send
         self._traceparent = traceparent
+        self._asked_at = perf_counter()
+        self._lasts_since: float | None = None
         self.status: int | None = None
 
     async def send(self, message: Message) -> None:
         if message["type"] in {"http.response.start", "websocket.accept"}:
             self.status = message.get("status")
-            MutableHeaders(scope=message).append("traceparent", self._traceparent)
+            headers = MutableHeaders(scope=message)
+            headers.append("traceparent", self._traceparent)
+            if headers.get("content-type", "").startswith(EVENT_STREAM):
+                self._lasts_since = perf_counter()
         await self._send(message)
+
+    def seconds(self) -> float:
+        """Until now, or until its first byte for what has no end of its own."""
+        return (self._lasts_since or perf_counter()) - self._asked_at
 
 
 def _route(path: str) -> str:

@@ -10,6 +10,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 
 from api.auth import Session, begin_session, credential_in, credential_of
 from api.graph import Graph
+from api.live_connections import LiveConnections
 from api.origins import Origins
 from api.payloads import Malformed
 from api.trace import given_traceparent
@@ -47,9 +48,10 @@ _GONE = (WebSocketDisconnect, WebSocketDisconnected)
 
 
 class GraphQLOverWebsocket:
-    def __init__(self, graph: Graph, origins: Origins) -> None:
+    def __init__(self, graph: Graph, origins: Origins, connections: LiveConnections) -> None:
         self._graph = graph
         self._origins = origins
+        self._connections = connections
 
     async def serve(self, websocket: WebSocket) -> None:
         if self._origins.refuse(websocket.headers):
@@ -60,7 +62,7 @@ class GraphQLOverWebsocket:
         else:
             await websocket.accept(PROTOCOL)
             with self._graph.metrics.sockets.track_inprogress():
-                await _Socket(websocket, self._graph).serve()
+                await _Socket(websocket, self._graph, self._connections).serve()
 
 
 class _Close(Exception):  # noqa: N818  the protocol's own answer, not a fault
@@ -77,9 +79,10 @@ class _Socket:
     nothing is queued here: a subscription that waits falls behind its feed, which ends it with RESYNC.
     """
 
-    def __init__(self, websocket: WebSocket, graph: Graph) -> None:
+    def __init__(self, websocket: WebSocket, graph: Graph, connections: LiveConnections) -> None:
         self._websocket = websocket
         self._graph = graph
+        self._connections = connections
         self._traceparent = given_traceparent(websocket.headers)
         self._active: dict[str, asyncio.Task[None]] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -96,8 +99,12 @@ class _Socket:
         """Until the peer is gone, or has to go."""
         try:
             session = await self._initialise()
-            while True:
-                await self._handle(await self._next(session), session, group)
+            tenant = session.caller().tenant
+            self._check_room(tenant)
+            with self._connections.hold(tenant):
+                await self._websocket.send_text(connection_ack())
+                while True:
+                    await self._handle(await self._next(session), session, group)
         except Malformed as malformed:
             return _Close(CloseCode.BAD_REQUEST, f"Invalid message received: {malformed}")
         except Unauthenticated:
@@ -121,8 +128,12 @@ class _Socket:
         except TimeoutError:
             self._graph.metrics.limits.labels("initialisation_time").inc()
             raise _Close(CloseCode.INITIALISATION_TIMEOUT, "Connection initialisation timeout") from None
-        await self._websocket.send_text(connection_ack())
         return session
+
+    def _check_room(self, tenant: str) -> None:
+        if self._connections.are_full(tenant):
+            self._graph.metrics.limits.labels("tenant_connections").inc()
+            raise _Close(CloseCode.TRY_AGAIN_LATER, "The tenant has too many live connections already")
 
     async def _next(self, session: Session) -> ClientMessage:
         """The next message. Raises Unauthenticated as soon as the session's credential is good no more."""
@@ -206,7 +217,7 @@ class _Socket:
         if isinstance(stream, Result):
             await self._send_result(message.id, stream)
             return
-        with self._graph.metrics.subscriptions.track_inprogress():
+        with self._graph.metrics.subscriptions.labels("websocket").track_inprogress():
             async with aclosing(stream):
                 async for body in stream:
                     await self._websocket.send_text(next_result(message.id, body))

@@ -120,6 +120,8 @@ class Settings(BaseSettings):
     """Between two looks for what is older."""
 
     # Live subscriptions
+    tenant_connections: int = Field(default=10_000, ge=1)
+    """Websockets and event streams that one tenant may have open with each API process."""
     live_backlog: int = Field(default=4_096, ge=1)
     """Events a subscriber may be behind before it is ended with RESYNC; subscribers share the events."""
 

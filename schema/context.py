@@ -85,6 +85,8 @@ class Context:
     recurrences: Recurrences
     clock: Clock
     ids: Ids
+    resume_after: str | None = None
+    """The cursor of the last event that the client saw, where it says so beside the operation."""
 
     def acting(self) -> Caller:
         """The caller, about to change something; what was read so far is forgotten.

@@ -75,7 +75,8 @@ async def follow_notifications(
     owner: Owner = strawberry.UNSET,
 ) -> AsyncGenerator[NotificationNode, None]:
     context = info.context
-    seq = _seq(given(after))
+    # A client that reconnects by itself repeats the operation as it was, and only this is new.
+    seq = _seq(Cursor(context.resume_after) if context.resume_after is not None else given(after))
     following = context.notifications.follow(context.caller, after=seq, owner=read_line("owner", given(owner)))
     async with aclosing(following):
         async for notification in following:

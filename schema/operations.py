@@ -14,6 +14,7 @@
         async for body in stream: ...   # each a response; after one that says RESYNC the stream ends
 
 `new_context` is called for the subscription and again for each of its events, so that nothing stale is told.
+What can be resumed tells its place in each response's `extensions.cursor`, whether or not it was selected.
 Nothing here raises, except when it is cancelled, and Unauthenticated when `new_context` does.
 """
 
@@ -135,7 +136,11 @@ async def _responses(
     new_context: Callable[[], Context],
     execute: Execute,
 ) -> AsyncGenerator[dict[str, Any], None]:
+    cursor: str | None = None
+
     def answer(event: Executor[Any]) -> Awaitable[ExecutionResult] | ExecutionResult:
+        nonlocal cursor
+        cursor = getattr(event.root_value, "cursor", None)
         event.context_value = new_context()
         return execute(event)
 
@@ -143,7 +148,8 @@ async def _responses(
     try:
         async with aclosing(results):
             async for result in results:
-                yield _body(result, context)
+                body = _body(result, context)
+                yield body if cursor is None else body | {"extensions": {"cursor": cursor}}
     except Unauthenticated:
         raise
     except Exception as error:  # noqa: BLE001  the edge of what we know: told to the subscriber, and its end

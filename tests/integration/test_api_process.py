@@ -10,8 +10,11 @@ from time import perf_counter
 import httpx2
 import pytest
 
+from schema.paging import stream_cursor
+from tests.support.event_stream import event_stream
 from tests.support.graphql_client import SocketClosed, graphql_socket, http_client
 from tests.support.processes import free_port, process, until_ready
+from tests.support.storage import Storage, a_draft
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -63,6 +66,28 @@ async def test_the_trace_of_a_request_is_that_of_the_task_it_makes(
             answer = await client.post(mutation, headers={"traceparent": TRACEPARENT})
         assert answer.json()["data"]["createTask"]["task"]["traceId"] == TRACEPARENT.split("-")[1]
         assert answer.headers["traceparent"] == TRACEPARENT
+
+
+async def test_an_event_stream_ends_with_its_process_and_resumes_at_the_next(
+    services: dict[str, str], storage: Storage, tmp_path: Path
+) -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    remembered = stream_cursor(0)
+    for title in ("First", "Second"):
+        await storage.notifications.add([a_draft(tenant="default", title=title)])
+        async with process("api", "--port", str(port), log=tmp_path / title, environment=services) as api:
+            await until_ready(address, api)
+            query, headers = "subscription { notifications { title } }", {"last-event-id": remembered}
+            async with http_client(address) as client, event_stream(client.http, query, headers) as stream:
+                event = await anext(stream)
+                assert event.data["data"] == {"notifications": {"title": title}}
+                assert event.id is not None
+                remembered = event.id
+                api.running.send_signal(signal.SIGTERM)
+                assert await stream.all() == []
+            assert await api.ended() == 0
+            assert "Traceback" not in api.said()
 
 
 async def test_without_a_database_it_starts_and_says_in_time_that_it_cannot_answer(

@@ -248,10 +248,15 @@ async def test_a_client_that_leaves_before_its_body_came_is_no_fault(
     assert registry.get_sample_value("carillon_api_faults_total") == 0
 
 
-async def test_a_subscription_is_sent_to_the_websocket(client: HttpClient) -> None:
-    answer = await client.post("subscription { count(to: 3) }")
-    assert answer.status_code == 400
-    assert "graphql-transport-ws" in answer.json()["errors"][0]["message"]
+@pytest.mark.parametrize("accept", ["*/*", "application/json", f"{GRAPHQL_RESPONSE}, text/event-stream;q=0"])
+async def test_a_subscription_in_plain_json_is_a_406_that_says_how_it_is_followed(
+    client: HttpClient, accept: str
+) -> None:
+    answer = await client.post("subscription { count(to: 3) }", {"accept": accept})
+    assert answer.status_code == 406
+    message = answer.json()["errors"][0]["message"]
+    assert "text/event-stream" in message
+    assert "graphql-transport-ws" in message
 
 
 async def test_a_browser_gets_graphiql(client: HttpClient) -> None:

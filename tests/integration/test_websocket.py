@@ -48,7 +48,7 @@ class Served:
         """Every socket, subscription and generator has ended."""
         await until(lambda: self.watched.open == 0)
         await until(lambda: self.measure("carillon_websocket_connections") == 0)
-        assert self.measure("carillon_subscriptions_active") == 0
+        assert self.measure("carillon_subscriptions_active", transport="websocket") == 0
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,7 @@ async def test_complete_ends_the_operation_and_silences_it(served: Served) -> No
         assert (await hear(client))["type"] == "next"
         await say(client, {"id": "1", "type": "complete"})
         await until(lambda: served.watched.open == 0)
-        assert served.measure("carillon_subscriptions_active") == 0
+        assert served.measure("carillon_subscriptions_active", transport="websocket") == 0
         await say(client, {"type": "ping"})
         assert await hear(client) == {"type": "pong"}  # nothing of the operation came before it
 

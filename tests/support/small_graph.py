@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from types import SimpleNamespace
+from dataclasses import dataclass
 from typing import cast
 
 import strawberry
@@ -33,6 +33,18 @@ class Watched:
     def __init__(self) -> None:
         self.open = 0
         self.yielded = 0
+
+
+@dataclass(frozen=True)
+class SmallContext:
+    ids: TimeOrderedIds
+    resume_after: str | None = None
+
+
+@strawberry.type
+class Step:
+    cursor: str
+    number: int
 
 
 @strawberry.type
@@ -75,6 +87,14 @@ def _subscription(watched: Watched) -> type:
                 yield number
 
         @strawberry.subscription
+        async def steps(
+            self, info: strawberry.Info[SmallContext, None], to: int, after: str = "0"
+        ) -> AsyncGenerator[Step, None]:
+            begin = int(info.context.resume_after or after) + 1
+            for number in range(begin, to + 1):
+                yield Step(cursor=str(number), number=number)
+
+        @strawberry.subscription
         async def hang(self) -> AsyncGenerator[str, None]:
             watched.open += 1
             try:
@@ -111,8 +131,10 @@ def small_app(
     watched: Watched | None = None,
     checks: Mapping[str, Check] | None = None,
     registry: CollectorRegistry | None = None,
+    *,
     callers: Callers | None = None,
     allowed_origins: Sequence[str] = (),
+    tenant_connections: int = 1_000,
 ) -> Starlette:
     registry = registry or CollectorRegistry()
     ids = TimeOrderedIds()
@@ -121,7 +143,7 @@ def small_app(
     graph = Graph(
         operations=Operations(schema, metrics.fell_back),
         callers=callers or Everyone("small"),
-        new_context=lambda _: cast(Context, SimpleNamespace(ids=ids)),
+        new_context=lambda _: cast(Context, SmallContext(ids)),
         metrics=metrics,
         clock=SystemClock(),
         ids=ids,
@@ -133,6 +155,7 @@ def small_app(
         _nothing,
         allowed_hosts=Settings().allowed_hosts,
         origins=Origins(allowed_origins),
+        tenant_connections=tenant_connections,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -178,6 +179,27 @@ async def test_a_bound_caller_follows_its_own_alone(face: Face) -> None:
     [body] = await face.follow(NOTIFICATIONS, ALICE)
     assert body["data"]["notifications"]["owner"] == "alice"
     assert await face.follow(NOTIFICATIONS, ALICE, owner="bob") == []
+
+
+async def test_each_notification_tells_its_place_though_it_was_not_selected(face: Face) -> None:
+    face.notification_feed.events = [told(face.ids.next(), 8), told(face.ids.next(), 9)]
+    bodies = await face.follow("subscription { notifications { place: id } }")
+    assert [body["extensions"] for body in bodies] == [{"cursor": stream_cursor(n)} for n in (8, 9)]
+    face.task_feed.publish(event_of(face.keep(), TaskEventKind.QUEUED))
+    [body] = await face.follow(EVENTS)
+    assert set(body) == {"data"}, "what cannot be resumed has no place to tell"
+
+
+async def test_what_a_client_remembers_beside_the_operation_goes_before_its_variables(face: Face) -> None:
+    request = OperationRequest(NOTIFICATIONS, {"after": stream_cursor(3)})
+    for remembered, refused in ((stream_cursor(7), False), ("nonsense", True)):
+        context = replace(face.context(), resume_after=remembered)
+        stream = await operations().subscribe(request, partial(replace, context))
+        assert not isinstance(stream, Result)
+        async with aclosing(stream):
+            bodies = [body async for body in stream]
+        assert bool(bodies) is refused
+    assert face.notification_feed.asked == (7, None)
 
 
 @pytest.mark.parametrize("after", ["", "nonsense", task_id(UUID(int=1))])
