@@ -6,11 +6,14 @@ import asyncio
 
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of a request line with its headers, or of what stands between two parts of a body, within a read or two."""
 HEAD_TIMEOUT = 20.0
 """Seconds a connection has for a whole head, the first included."""
+GOODBYE_TIMEOUT = 1.0
+"""Seconds a peer has to answer that its websocket is closed, while the server stops."""
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -78,3 +81,13 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _is_serving(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+
+class DrainedWebsocket(WebSocketsSansIOProtocol):
+    """Closed by what serves it when that has ended what runs on it, and not at once when the server stops."""
+
+    @override
+    def shutdown(self) -> None:
+        self.close_timeout = GOODBYE_TIMEOUT
+        if not self.handshake_complete or self.close_sent:
+            super().shutdown()

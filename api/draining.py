@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -12,14 +14,28 @@ class Draining:
     def __init__(self, patience: float) -> None:
         """`patience` is how many seconds an operation under way may take from then on."""
         self.patience = patience
-        self._begun = asyncio.Event()
+        self._begun = False
+        self._lasting: set[asyncio.Timeout] = set()
 
     def begin(self) -> None:
-        self._begun.set()
+        """Once."""
+        self._begun = True
+        for timeout in self._lasting:
+            timeout.reschedule(0)
 
-    async def begun(self) -> None:
-        """Returns once it has."""
-        await self._begun.wait()
+    @asynccontextmanager
+    async def cutting_off(self) -> AsyncIterator[None]:
+        """What is done inside is given up when draining begins, and what comes after it is gone on with."""
+        timeout = asyncio.timeout(0 if self._begun else None)
+        self._lasting.add(timeout)
+        try:
+            async with timeout:
+                yield
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+        finally:
+            self._lasting.discard(timeout)
 
     def told_to(self, app: ASGIApp) -> ASGIApp:
         """The application, with this in the state of each of its connections."""

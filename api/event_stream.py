@@ -6,7 +6,7 @@ The protocol: https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import Any
 
 from starlette.responses import Response
@@ -66,14 +66,12 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         with self._connections.hold(self._tenant):
             async with asyncio.TaskGroup() as group:
-                telling = group.create_task(self._tell(send))
-                ends = [telling, group.create_task(_gone(receive))]
-                if self._kind == "subscription":
-                    ends.append(group.create_task(self._draining.begun()))
+                ends = [group.create_task(self._tell(send)), group.create_task(_gone(receive))]
                 if self._kind == "subscription" and self._session.stands_for is not None:
                     ends.append(group.create_task(self._until_unauthenticated()))
                 keeping_alive = group.create_task(_keep_alive(send))
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                async with self._draining.cutting_off() if self._kind == "subscription" else nullcontext():
+                    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 for task in (*ends, keeping_alive):
                     task.cancel()
         await send({"type": "http.response.body", "body": b""})

@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from typing_extensions import override
 
-from api.connections import BoundedConnection
+from api.connections import BoundedConnection, DrainedWebsocket
 from api.draining import Draining
 from api.payloads import MAX_BYTES
 
@@ -32,7 +32,7 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             self._draining.told_to(app),
             http=BoundedConnection,
-            ws="websockets-sansio",
+            ws=DrainedWebsocket,
             ws_max_size=MAX_BYTES,
             ws_ping_interval=PING_INTERVAL,
             ws_ping_timeout=PING_INTERVAL,

@@ -9,6 +9,7 @@ from contextlib import aclosing, suppress
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from api.auth import Session, begin_session, credential_in, credential_of
+from api.draining import draining_of
 from api.graph import Graph
 from api.live_connections import LiveConnections
 from api.origins import Origins
@@ -86,14 +87,25 @@ class _Socket:
         self._traceparent = given_traceparent(websocket.headers)
         self._active: dict[str, asyncio.Task[None]] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._subscribed: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
         async with asyncio.TaskGroup() as group:
-            closing = await self._converse(group)
+            closing = await self._converse_until_drained(group)
             for task in self._running:
                 task.cancel()
             if closing is not None:
                 await self._close(closing)
+
+    async def _converse_until_drained(self, group: asyncio.TaskGroup) -> _Close | None:
+        draining = draining_of(self._websocket)
+        async with draining.cutting_off():
+            return await self._converse(group)
+        for task in self._subscribed:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=draining.patience)
+        return _Close(CloseCode.SERVICE_RESTART, "Connect again")
 
     async def _converse(self, group: asyncio.TaskGroup) -> _Close | None:
         """Until the peer is gone, or has to go."""
@@ -179,8 +191,12 @@ class _Socket:
             return
         task = group.create_task(self._operate(message, session))
         self._active[message.id] = task
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        own = [self._running]
+        if self._graph.kind(message.request) == "subscription":
+            own.append(self._subscribed)
+        for tasks in own:
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
     async def _operate(self, message: Subscribe, session: Session) -> None:
         """One operation to its end. Nothing that goes wrong in it is the end of the socket."""

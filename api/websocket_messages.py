@@ -21,6 +21,7 @@ Payload = dict[str, Any] | None
 
 
 class CloseCode(IntEnum):
+    SERVICE_RESTART = 1012
     TRY_AGAIN_LATER = 1013
     BAD_REQUEST = 4400
     UNAUTHORIZED = 4401

@@ -13,10 +13,10 @@ from api.server import Server
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, stop_grace: float = 5) -> AsyncIterator[str]:
+async def serving(app: ASGIApp, stop_grace: float = 5, port: int = 0) -> AsyncIterator[str]:
     """The application's address. On the way out the server drains, as it does on SIGTERM."""
     ready = asyncio.Event()
-    with listen("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", port) as listener:
         server = Server(app, stop_grace=stop_grace, ready=ready.set)
         async with asyncio.TaskGroup() as group:
             task = group.create_task(server.serve([listener]))

@@ -28,16 +28,18 @@ from schema.operations import Operations
 
 
 class Watched:
-    """What the subscriptions of the small schema do, for a test to look at."""
+    """What the operations of the small schema do, for a test to look at."""
 
     def __init__(self) -> None:
         self.open = 0
         self.yielded = 0
+        self.slow = 0
 
 
 @dataclass(frozen=True)
 class SmallContext:
     ids: TimeOrderedIds
+    watched: Watched
     resume_after: str | None = None
 
 
@@ -66,7 +68,8 @@ class Query:
         raise Unavailable("PostgreSQL")
 
     @strawberry.field
-    async def slow(self, seconds: float) -> str:
+    async def slow(self, info: strawberry.Info[SmallContext, None], seconds: float) -> str:
+        info.context.watched.slow += 1
         await asyncio.sleep(seconds)
         return "done"
 
@@ -138,12 +141,13 @@ def small_app(
 ) -> Starlette:
     registry = registry or CollectorRegistry()
     ids = TimeOrderedIds()
-    schema = strawberry.Schema(Query, Mutation, _subscription(watched or Watched()))
+    watched = watched or Watched()
+    schema = strawberry.Schema(Query, Mutation, _subscription(watched))
     metrics = ApiMetrics(registry)
     graph = Graph(
         operations=Operations(schema, metrics.fell_back),
         callers=callers or Everyone("small"),
-        new_context=lambda _: cast(Context, SmallContext(ids)),
+        new_context=lambda _: cast(Context, SmallContext(ids, watched)),
         metrics=metrics,
         clock=SystemClock(),
         ids=ids,

@@ -1,0 +1,100 @@
+"""A server that stops: it finishes what was asked, cuts off what lasts, and clients go on at the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from tests.support.graphql_client import Json, SocketClosed, graphql_socket, http_client, raw_socket
+from tests.support.node_clients import run_client
+from tests.support.processes import free_port
+from tests.support.serving import serving
+from tests.support.small_graph import Watched, small_app
+from tests.support.waiting import until
+
+HANG = "subscription { hang }"
+INIT = json.dumps({"type": "connection_init"})
+
+
+async def test_a_request_under_way_is_answered() -> None:
+    watched = Watched()
+    async with asyncio.TaskGroup() as group, serving(small_app(watched)) as address:
+        answer = group.create_task(_ask(address, "{ slow(seconds: 0.5) }"))
+        await until(lambda: watched.slow == 1)
+    assert answer.result() == {"slow": "done"}
+
+
+async def _ask(address: str, query: str) -> Json:
+    async with http_client(address) as client:
+        return await client.execute(query)
+
+
+async def test_an_operation_under_way_on_a_socket_is_answered_before_the_socket_is_closed() -> None:
+    watched = Watched()
+    async with asyncio.TaskGroup() as group, serving(small_app(watched)) as address:
+        heard = group.create_task(_ask_and_hang(address))
+        await until(lambda: watched.slow == 1 and watched.open == 1)
+    assert heard.result() == ({"slow": "done"}, 1012)
+
+
+async def _ask_and_hang(address: str) -> tuple[Json, int | None]:
+    """What is answered, and how the subscription beside it ends."""
+    async with graphql_socket(address) as client, client.subscribe(HANG) as stream:
+        await anext(stream)
+        answer = await client.execute("{ slow(seconds: 0.5) }")
+        with pytest.raises(SocketClosed) as closed:
+            await anext(stream)
+        return answer, closed.value.code
+
+
+async def test_an_operation_that_takes_longer_than_the_grace_is_given_up_and_its_socket_closed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watched = Watched()
+    async with asyncio.TaskGroup() as group, serving(small_app(watched), stop_grace=1) as address:
+        heard = group.create_task(_wait_until_closed(address, "{ slow(seconds: 60) }"))
+        await until(lambda: watched.slow == 1)
+    assert heard.result() == 1012
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def _wait_until_closed(address: str, query: str) -> int | None:
+    async with graphql_socket(address) as client, client.subscribe(query) as stream:
+        with pytest.raises(SocketClosed) as closed:
+            await anext(stream)
+        return closed.value.code
+
+
+async def test_a_socket_that_has_not_said_anything_is_closed_too() -> None:
+    async with serving(small_app(), stop_grace=30) as address:
+        client = await raw_socket(address)
+    await client.wait_closed()
+    assert client.close_code == 1012
+
+
+async def test_a_peer_that_is_silent_does_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    async with asyncio.timeout(10):
+        async with serving(small_app(), stop_grace=30) as address:
+            client = await raw_socket(address)
+            await client.send(INIT)
+            await client.recv()
+            client.transport.pause_reading()
+    client.transport.abort()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("script", ["reconnect-ws.js", "reconnect-sse.js"])
+async def test_the_clients_of_others_subscribe_again_at_the_next_server(script: str) -> None:
+    port = free_port()
+    first, second = Watched(), Watched()
+    async with asyncio.TaskGroup() as group:
+        async with serving(small_app(first), port=port) as address:
+            said = group.create_task(run_client(script, f"{address}/graphql"))
+            await until(lambda: first.open == 1, seconds=20)
+        async with serving(small_app(second), port=port):
+            await until(said.done, seconds=20)
+    assert said.result() == {"heard": ["begun", "begun"], "connected": 2}
+    assert second.open == 0
