@@ -8,19 +8,16 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client import CollectorRegistry
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from api import websocket
 from api.payloads import MAX_BYTES
 from tests.support.graphql_client import (
-    DEADLINE,
     GraphQLErrors,
     SocketClosed,
     graphql_socket,
@@ -28,10 +25,9 @@ from tests.support.graphql_client import (
 )
 from tests.support.serving import serving
 from tests.support.small_graph import Watched, small_app
+from tests.support.socket_talk import ACK, INIT, closing, hear, say, subscribe
 from tests.support.waiting import until
 
-INIT = {"type": "connection_init"}
-ACK = {"type": "connection_ack"}
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -63,29 +59,6 @@ async def served(server: Served) -> AsyncIterator[Served]:
     """What each test leaves to the next: nothing."""
     yield server
     await server.nothing_is_left()
-
-
-async def say(client: ClientConnection, *messages: object) -> None:
-    for message in messages:
-        await client.send(message if isinstance(message, str | bytes) else json.dumps(message))
-
-
-async def hear(client: ClientConnection) -> Any:
-    async with asyncio.timeout(DEADLINE):
-        return json.loads(await client.recv())
-
-
-async def closing(client: ClientConnection) -> tuple[int, str]:
-    """How the server closes the socket; fails if it says anything before."""
-    with pytest.raises(ConnectionClosed) as closed:
-        async with asyncio.timeout(DEADLINE):
-            await client.recv()
-    assert closed.value.rcvd is not None
-    return closed.value.rcvd.code, closed.value.rcvd.reason
-
-
-def subscribe(query: str, operation_id: str = "1", **payload: object) -> dict[str, Any]:
-    return {"id": operation_id, "type": "subscribe", "payload": {"query": query, **payload}}
 
 
 # Operations
