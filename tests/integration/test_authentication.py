@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from domain.errors import Unavailable
 from domain.tenancy.ports import Identified
 from tests.support.callers import Tokens
+from tests.support.event_stream import EVENTS, event_stream
 from tests.support.graphql_client import DEADLINE, http_client, raw_socket
 from tests.support.services import fresh_database
 from tests.support.serving import serving
@@ -190,6 +191,24 @@ async def test_a_subscription_ends_with_its_token(guarded: Guarded, how: str) ->
                 await client.recv()  # nothing before it: not even that the subscription were complete
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == AGAIN
+
+
+@pytest.mark.parametrize("how", ["expired", "revoked"])
+async def test_an_event_stream_is_cut_off_with_its_token(guarded: Guarded, how: str) -> None:
+    lifetime = timedelta(seconds=0.5) if how == "expired" else None
+    issued = await guarded.tokens.issue(lifetime=lifetime)
+    before = guarded.refused("sse")
+    async with (
+        http_client(guarded.address) as client,
+        event_stream(client.http, "subscription { hang }", bearer(issued.text)) as stream,
+    ):
+        assert (await anext(stream)).data == {"data": {"hang": "begun"}}
+        if how == "revoked":
+            await guarded.tokens.revoke(issued)
+        assert await stream.all() == []
+        assert guarded.refused("sse") == before + 1
+        refused = await client.post("subscription { hang }", bearer(issued.text) | EVENTS)
+        assert refused.status_code == 401
 
 
 async def test_nothing_keeps_a_socket_open_whose_token_is_revoked(guarded: Guarded) -> None:
