@@ -74,7 +74,7 @@ def application(
     # A page of another site may point a name of its own at this machine; its requests carry that name.
     named_as_allowed = Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
     compressed = Middleware(GZipMiddleware, minimum_size=LARGE_ANSWER, compresslevel=GZIP_LEVEL)
-    over_http = [named_as_allowed, origins.answering(), compressed]
+    over_http = [named_as_allowed, *origins.answering(), compressed]
     connections = LiveConnections(tenant_connections)
     over_websockets = GraphQLOverWebsocket(graph, origins, connections)
     return Starlette(

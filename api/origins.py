@@ -29,18 +29,21 @@ class Origins:
         origin = headers.get("origin")
         return origin is not None and origin not in self._allowed and not _is_ours(origin, headers)
 
-    def answering(self) -> Middleware:
-        """Tells browsers what pages of the allowed origins may send and read.
+    def answering(self) -> list[Middleware]:
+        """What tells browsers what pages of the allowed origins may send and read; nothing without any.
 
         Never with credentials of the browser's: what a page may do, it may by a token that it has.
         """
-        return Middleware(
+        if not self._allowed:
+            return []
+        answers = Middleware(
             CORSMiddleware,
             allow_origins=self._allowed,
             allow_methods=("GET", "POST"),
             allow_headers=_READ,
             expose_headers=_TOLD,
         )
+        return [answers]
 
 
 def _is_ours(origin: str, headers: Headers) -> bool:

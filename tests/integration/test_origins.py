@@ -73,6 +73,16 @@ async def test_a_page_of_any_other_origin_may_not(client: HttpClient, origin: st
     assert "access-control-allow-origin" not in answer.headers
 
 
+@pytest.mark.parametrize("origin", [FRIEND, *STRANGERS])
+async def test_without_a_list_no_page_of_another_origin_may(origin: str) -> None:
+    async with serving(small_app()) as address, http_client(address) as client:
+        asked = await client.http.options("/graphql", headers={"origin": origin, **PREFLIGHT})
+        assert asked.status_code == 405
+        answer = await client.post("{ hello }", headers={"origin": origin})
+        for each in (asked, answer):
+            assert "access-control-allow-origin" not in each.headers
+
+
 @pytest.mark.parametrize("origin", STRANGERS)
 async def test_a_socket_of_any_other_origin_is_refused_and_one_of_an_allowed_origin_is_not(
     address: str, origin: str
