@@ -12,7 +12,7 @@ from tests.support.graphql_client import PROTOCOL, graphql_socket, raw_socket
 from tests.support.node_clients import run_client
 from tests.support.serving import serving
 from tests.support.small_graph import Watched, small_app
-from tests.support.socket_talk import INIT, closing, say, subscribe
+from tests.support.socket_talk import ACK, INIT, closing, hear, say, subscribe
 from tests.support.waiting import until
 
 
@@ -63,6 +63,24 @@ async def test_a_peer_that_does_not_answer_pings_is_taken_for_dead(monkeypatch: 
             await until(lambda: watched.open == 0)
             silent.transport.abort()
         assert await living.execute("{ hello }") == {"hello": "hello world"}
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (b'\x81\x0f{"type":"ping"}', 1002),  # without a mask
+        (b"\x83\x80\0\0\0\0", 1002),  # of a kind there is not
+        (b"\xc1\x80\0\0\0\0", 1002),  # with an extension that was not agreed on
+        (b"\x89\xfe\x00\x80" + bytes(4 + 128), 1002),  # a ping that is too long
+        (b"\x81\x82\0\0\0\0\xc3\x28", 1007),  # text that is not UTF-8
+    ],
+)
+async def test_what_is_no_frame_closes_the_socket(address: str, frame: bytes, code: int) -> None:
+    async with raw_socket(address) as client:
+        await say(client, INIT)
+        assert await hear(client) == ACK
+        client.transport.write(frame)
+        assert (await closing(client))[0] == code
 
 
 async def test_messages_are_not_deflated_even_where_it_is_offered(address: str) -> None:
