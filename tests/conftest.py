@@ -135,9 +135,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     stats = terminalreporter.stats
     skipped = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in stats.get("skipped", ()))
-    for service in (REDIS, RABBIT):
-        if service.missing and (count := skipped[service.missing]):
-            terminalreporter.write_line(f"{count} not run: {service.missing}", yellow=True)
+    for reason, count in skipped.items():
+        terminalreporter.write_line(f"{count} not run: {reason}", yellow=True)
     reports = [one for some in stats.values() for one in some if isinstance(one, pytest.TestReport)]
     if lines := fault_table.report_table(config, reports):
         terminalreporter.section("under fault")

@@ -104,7 +104,7 @@ def test_volumes_that_are_used_are_declared() -> None:
 
 
 def test_the_image_holds_the_whole_product_and_runs_as_an_ordinary_user() -> None:
-    product = {"api", "carillon", "domain", "examples", "infra", "jobs", "schema"}
+    product = {"api", "carillon", "domain", "examples", "graphql_plans", "infra", "jobs", "schema"}
     assert set(re.findall(r"^COPY (\w+) \./\1$", DOCKERFILE, re.MULTILINE)) == product
     assert product <= set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
     assert "\nUSER carillon\n" in DOCKERFILE
