@@ -31,6 +31,7 @@ ROOM = """greatest(0,
         select from workers as w
         where w.id = f.worker_id and w.lease_until > now() and not w.draining)))::int"""
 
+# A first place above the floor is none to begin at: what comes in between does not say so.
 PLACES = f"""places as materialized (
     select l.tenant, l.queue, l.priority,
         case when l.reopened_at > {_FLOOR} then '-infinity' else coalesce(f.at, {_FLOOR}) end as at,
@@ -39,7 +40,7 @@ PLACES = f"""places as materialized (
     from lanes as l
     left join unnest($4::text[], $5::text[], $6::smallint[], $7::timestamptz[], $8::uuid[])
         as f(tenant, queue, priority, at, id)
-        on f.tenant = l.tenant and f.queue = l.queue and f.priority = l.priority
+        on f.tenant = l.tenant and f.queue = l.queue and f.priority = l.priority and f.at < {_FLOOR}
 )"""
 
 LANE_ORDER = "order by tenant, queue, priority, scheduled_at, id"

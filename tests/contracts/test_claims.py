@@ -94,6 +94,17 @@ async def _reads_of_what_is_in_flight(
     return sum(map(int, scans))
 
 
+async def test_a_task_of_a_client_whose_clock_is_behind_keeps_its_place(storage: Storage) -> None:
+    worker = await storage.a_worker(slots=1)
+    first, last = await storage.added(due_in(-0.2), due_in(-0.1))
+    await storage.execute("update lanes set reopened_at = now() - interval '1 hour'")
+    assert await storage.claimed(1) == [first]
+    (between,) = await storage.added(due_in(-0.5))
+    for expected in (between, last):
+        await done(storage, worker, await at_work(storage))
+        assert await storage.claimed(1) == [expected]
+
+
 async def test_a_claim_reads_what_it_may_take_and_nothing_else(storage: Storage) -> None:
     """With statistics of a time when all was in one queue, and far more waited than a claim can take."""
     await storage.a_worker(slots=10)

@@ -116,10 +116,10 @@ async def test_a_rate_is_kept_by_many_schedulers_and_refills_with_time(storage: 
     await storage.execute("update queues set refilled_at = now() + interval '1 hour'")  # so that none comes in
     claims = await asyncio.gather(*(one.claim(20) for one in many))
     assert sum(len(claim.ids) for claim in claims) == 5, "a second's worth at once"
-    await storage.execute("update queues set refilled_at = now()")
     wait = await storage.due_tasks.next_due_in()
     assert wait is not None
     assert timedelta(0) < wait <= timedelta(seconds=0.2)
+    await storage.execute("update queues set refilled_at = now()")
     await pass_time(storage, 0.5, storage.due_tasks)
     assert 2 <= len(await storage.claimed(20)) <= 4
     await pass_time(storage, 100, storage.due_tasks)
