@@ -86,8 +86,9 @@ __all__ = [
 
 Check = Callable[[], Awaitable[None]]
 """Raises when what it looks at does not answer."""
-PRUNING_LIMIT = 30.0
-"""Seconds a part of the removal of the old may take, over a connection of its own: nobody waits for it."""
+PATIENCE = 30.0
+"""Seconds that work may take which nobody waits for, over a connection of its own: to remove a part of what is
+old, or to look at all that waits."""
 ENGINE_POOL = 4
 CLOSE_LIMIT = 2.0
 """Seconds a broker's connections may take to close."""
@@ -163,7 +164,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             )
         )
         pruning = await stack.enter_async_context(
-            open_database(url, size=1, limit=PRUNING_LIMIT, metrics=database_metrics)
+            open_database(url, size=1, limit=PATIENCE, metrics=database_metrics)
+        )
+        patient = await stack.enter_async_context(
+            open_database(url, size=1, limit=PATIENCE, metrics=database_metrics, settings=ENGINE_SETTINGS)
         )
         # Connections of their own: the first claim on each has to be planned, and tasks are late by that.
         engine = await stack.enter_async_context(
@@ -216,7 +220,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             bulk_tasks=PostgresBulkTasks(database, cache.forget),
             tasks=CachedTasks(PostgresTasks(database, seals), cache),
             queues=PostgresQueues(database),
-            due_tasks=PostgresDueTasks(engine, forgetting.changed),
+            due_tasks=PostgresDueTasks(engine, patient, forgetting.changed),
             attempts=PostgresAttempts(engine, forgetting.changed),
             activity=PostgresActivity(database),
             open_workers=partial(_open_workers, url, settings, database_metrics),

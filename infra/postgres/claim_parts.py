@@ -7,14 +7,14 @@ from __future__ import annotations
 
 WAITING = "state in ('SCHEDULED', 'RETRYING') and not awaits_key"  # tasks_claimable, tasks_keyed
 AWAITING = "state in ('SCHEDULED', 'RETRYING') and awaits_key"  # tasks_awaiting_key
-_AT_WORK = "state in ('QUEUED', 'RUNNING')"  # tasks_in_flight
+AT_WORK = "state in ('QUEUED', 'RUNNING')"  # tasks_in_flight
 _FLOOR = "(least($1::timestamptz, now()) - $2::interval)"
 
 # Counted anew each time, never kept in a number that could leak. What is looked up by id compares states as
 # texts, so that no plan walks a partial index instead.
 IN_FLIGHT = f"""in_flight as materialized (
     select id, tenant, queue, concurrency_key, state, worker_id, updated_at from tasks
-    where {_AT_WORK} and updated_at >= {_FLOOR}
+    where {AT_WORK} and updated_at >= {_FLOOR}
     union all
     select id, tenant, queue, concurrency_key, state, worker_id, updated_at from tasks
     where id = any($3::uuid[]) and state::text in ('QUEUED', 'RUNNING') and updated_at < {_FLOOR}
@@ -123,17 +123,17 @@ def row(kind: str, *, select: str = "select", **values: str) -> str:
     return f"{select} '{kind}' as kind, {', '.join(columns)}"
 
 
-_LANE = {"id": "id", "tenant": "tenant", "queue": "queue", "priority": "priority"}
+LANE = {"id": "id", "tenant": "tenant", "queue": "queue", "priority": "priority"}
 _TASKS = row(
     "task",
-    **{name: f"(task).{name}" for name in (*_LANE, "version")},
+    **{name: f"(task).{name}" for name in (*LANE, "version")},
     at="(task).scheduled_at",
     turn="turn",
     key="(task).concurrency_key",
 )
-_FIRST = row("lane", select="select distinct on (tenant, queue, priority)", at="scheduled_at", **_LANE)
+_FIRST = row("lane", select="select distinct on (tenant, queue, priority)", at="scheduled_at", **LANE)
 _LONG_IN_FLIGHT = row("in flight", id="id")
-SKIPPED = row("lane", at="at", **_LANE)
+SKIPPED = row("lane", at="at", **LANE)
 
 ANSWER = f"""
 {_TASKS} from claimed

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from infra.postgres.claim_parts import (
     ANSWER,
+    AT_WORK,
     AWAITING,
     BUSY,
     CLAIMED,
     DUE_AT,
     IN_FLIGHT,
+    LANE,
     LANE_ORDER,
     PLACES,
     ROOM,
@@ -151,6 +153,18 @@ union all
 union all
 {_LAST_KEY} from keys where place = {MOST_KEYS}
 """
+
+# What floors are, by a look at everything: the first place of each lane, and all that is in flight.
+LOOK = f"""
+{row("lane", at="first.scheduled_at", **{name: f"first.{name}" for name in LANE})}
+from (select tenant, queue, priority, '-infinity'::timestamptz as at,
+    '00000000-0000-0000-0000-000000000000'::uuid as id from lanes) as p
+cross join lateral ({WAITING_AT} limit 1) as first
+union all
+{row("in flight", id="id")} from tasks where {AT_WORK}
+union all
+{row("look", at="now()")}
+"""  # tasks_claimable, tasks_in_flight
 
 # One scheduler at a time counts the room and the limits and fills them; else each would fill all. The lock has
 # a statement of its own, before the one that counts: that one must see what the last holder committed.

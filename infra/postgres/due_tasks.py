@@ -13,34 +13,35 @@ import asyncpg
 from domain.attempts.ports import Claimed
 from domain.errors import Unavailable
 from infra.postgres.changes import Changed, versions
-from infra.postgres.claiming import BEGIN_LOCKED, CLAIM, COUNT_ROOM, NEXT_DUE, TAKE_BACK
+from infra.postgres.claiming import BEGIN_LOCKED, CLAIM, COUNT_ROOM, LOOK, NEXT_DUE, TAKE_BACK
 from infra.postgres.database import Connection, Database
 from infra.postgres.floors import NEVER, Floors, floors_from, margin_for, walked_keys
 from infra.postgres.lanes import tend_lanes
 from infra.postgres.plain_claiming import CLAIM_PLAIN, NEXT_DUE_PLAIN
 
-FORGET_SECONDS = 30.0
-"""A floor that should be wrong hides a task no longer than this."""
 MOST_CANDIDATES = 20_000
-"""Rows one claim looks at, shared out among the lanes in which something was due at the last; at first, all."""
-LANES = "select count(*) from lanes"
+"""Rows one claim looks at, shared out among the lanes in which something was due at the last, or waits."""
 MOST_PARKINGS = 100
 """Claims in a row that find only tasks whose key is held, and set them aside."""
 
 
 class PostgresDueTasks:
-    """Implements domain.attempts.ports.DueTasks. Remembers, between claims, where there is nothing to find."""
+    """Implements domain.attempts.ports.DueTasks. Remembers, between claims, where there is nothing to find.
 
-    def __init__(self, database: Database, changed: Changed) -> None:
+    `patient` is for looks at everything, which take seconds when a snapshot was held open for long.
+    """
+
+    def __init__(self, database: Database, patient: Database, changed: Changed) -> None:
         self._database = database
+        self._patient = patient
         self._changed = changed
         self._margin = margin_for(database.limit)
         self._floors = Floors()
-        self._forget_at = 0.0
 
     async def room(self) -> int:
+        floors = await self._known()
         async with self._database.work("room") as connection:
-            room: int = await connection.fetchval(COUNT_ROOM, *self._known().arguments(self._margin)[:3])
+            room: int = await connection.fetchval(COUNT_ROOM, *floors.arguments(self._margin)[:3])
         return room
 
     async def claim(self, limit: int) -> Claimed:
@@ -53,13 +54,13 @@ class PostgresDueTasks:
 
     async def _claim(self, limit: int) -> tuple[Claimed, int]:
         """What was claimed, and how many tasks were set aside."""
-        floors = self._known()
+        floors = await self._known()
         try:
             async with self._database.begun("claim", BEGIN_LOCKED) as connection:
                 records = await self._chosen(connection, floors, limit)
                 answered = time.monotonic()
         except Unavailable:
-            self._floors = Floors()  # much may have come into many lanes: the next claim shares out among all
+            self._floors = Floors()  # much may have come into many lanes: the next shares out among all of them
             raise
         tasks = [record for record in records if record["kind"] == "task"]
         (summary,) = (record for record in records if record["kind"] == "claim")
@@ -73,8 +74,7 @@ class PostgresDueTasks:
         return claimed, summary["parked"]
 
     async def _chosen(self, connection: Connection, floors: Floors, limit: int) -> list[asyncpg.Record]:
-        lanes = await connection.fetchval(LANES) if floors.seen_at is NEVER else len(floors.lanes)
-        of_each = max(1, min(limit, MOST_CANDIDATES // max(1, lanes)))
+        of_each = max(1, min(limit, MOST_CANDIDATES // max(1, len(floors.lanes))))
         arguments = floors.arguments(self._margin)
         if floors.plain:
             records = await connection.fetch(CLAIM_PLAIN, *arguments[:8], limit, of_each)
@@ -95,7 +95,7 @@ class PostgresDueTasks:
         await self._changed(versions(records))
 
     async def next_due_in(self) -> timedelta | None:
-        floors = self._known()
+        floors = await self._known()
         arguments = floors.arguments(self._margin)
         due_in: timedelta | None
         async with self._database.work("next_due") as connection:
@@ -107,12 +107,19 @@ class PostgresDueTasks:
         return due_in
 
     async def tend(self) -> int:
+        """A floor that should be wrong hides a task until this is called again."""
         restored, _ = await tend_lanes(self._database)
+        await self._look()
         return restored
 
-    def _known(self) -> Floors:
-        now = time.monotonic()
-        if now >= self._forget_at:
-            self._floors = Floors()
-            self._forget_at = now + FORGET_SECONDS
+    async def _known(self) -> Floors:
+        if self._floors.seen_at is NEVER:
+            await self._look()
         return self._floors
+
+    async def _look(self) -> None:
+        """Not in a claim, which others wait for: without a floor it passes all that a snapshot keeps."""
+        async with self._patient.work("look_at_all") as connection:
+            records = await connection.fetch(LOOK)
+        (summary,) = (record for record in records if record["kind"] == "look")
+        self._floors = floors_from(summary["at"], records, limits=True)

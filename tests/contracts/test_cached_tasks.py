@@ -63,7 +63,7 @@ async def storage(database_url: str, task_cache: TaskCache) -> AsyncIterator[Sto
         yield replace(
             plain,
             tasks=cached,
-            due_tasks=PostgresDueTasks(plain.engine, task_cache.forget),
+            due_tasks=PostgresDueTasks(plain.engine, plain.engine, task_cache.forget),
             attempts=PostgresAttempts(plain.database, task_cache.forget),
             rescue=PostgresRescue(plain.database, task_cache.forget),
         )

@@ -105,6 +105,17 @@ async def test_a_task_of_a_client_whose_clock_is_behind_keeps_its_place(storage:
         assert await storage.claimed(1) == [expected]
 
 
+async def test_what_came_below_a_floor_unsaid_is_found_when_lanes_are_tended(storage: Storage) -> None:
+    await storage.a_worker(slots=10)
+    (one,) = await storage.added(due_in(3_600))
+    await storage.execute("update lanes set reopened_at = now() - interval '1 hour'")
+    assert await storage.claimed(10) == []
+    await storage.execute("update tasks set scheduled_at = now() - interval '1 hour'")
+    assert await storage.claimed(10) == [], "this is what a floor is for"
+    await storage.due_tasks.tend()
+    assert await storage.claimed(10) == [one]
+
+
 async def test_a_claim_reads_what_it_may_take_and_nothing_else(storage: Storage) -> None:
     """With statistics of a time when all was in one queue, and far more waited than a claim can take."""
     await storage.a_worker(slots=10)

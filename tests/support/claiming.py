@@ -28,7 +28,7 @@ async def _unheard(_: Sequence[TaskVersion]) -> None:
 
 def schedulers(storage: Storage, count: int) -> list[PostgresDueTasks]:
     """Each with a memory of its own."""
-    return [PostgresDueTasks(storage.engine, _unheard) for _ in range(count)]
+    return [PostgresDueTasks(storage.engine, storage.engine, _unheard) for _ in range(count)]
 
 
 async def set_queue(storage: Storage, name: str, tenant: str = "acme", **edit: object) -> None:
