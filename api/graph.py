@@ -15,9 +15,6 @@ from schema.context import Context
 from schema.errors import present
 from schema.operations import Kind, OperationRequest, Operations, Result
 
-OPERATION_TIMEOUT = 20.0
-"""Seconds a query or mutation may take."""
-
 
 class Graph:
     def __init__(
@@ -29,12 +26,15 @@ class Graph:
         metrics: ApiMetrics,
         clock: Clock,
         ids: Ids,
+        timeout: float,
     ) -> None:
+        """`timeout` is how many seconds a query or mutation may take."""
         self._operations = operations
         self._new_context = new_context
         self.callers = callers
         self.clock = clock
         self._ids = ids
+        self._timeout = timeout
         self.metrics = metrics
 
     def kind(self, request: OperationRequest) -> Kind | None:
@@ -43,11 +43,11 @@ class Graph:
 
     async def execute(self, kind: Kind | None, request: OperationRequest, caller: Caller) -> Result:
         try:
-            async with asyncio.timeout(OPERATION_TIMEOUT):
+            async with asyncio.timeout(self._timeout):
                 result = await self._operations.execute(request, self._new_context(caller))
         except TimeoutError:
             self.metrics.limits.labels("operation_time").inc()
-            result = Result({"data": None, "errors": [timed_out()]}, valid=True)
+            result = Result({"data": None, "errors": [timed_out(self._timeout)]}, valid=True)
         self._count(kind or "unknown", result)
         return result
 
@@ -86,8 +86,8 @@ class Graph:
         self.metrics.operations.labels(kind, word).inc()
 
 
-def timed_out() -> dict[str, Any]:
+def timed_out(after: float) -> dict[str, Any]:
     return {
-        "message": f"Stopped after {OPERATION_TIMEOUT:.0f} seconds: it may or may not have taken effect",
+        "message": f"Stopped after {after:g} seconds: it may or may not have taken effect",
         "extensions": {"code": "TIMEOUT"},
     }

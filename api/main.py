@@ -24,9 +24,11 @@ from api.origins import Origins
 from api.trace import Traced
 from api.websocket import GraphQLOverWebsocket
 from infra.bootstrap import ApiServices
+from infra.settings import Settings
 from infra.telemetry.trace import current_traceparent, new_traceparent
 from schema.build import build_schema
 from schema.context import Contexts
+from schema.limits import Limits
 from schema.operations import Operations
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -43,12 +45,13 @@ def create_app(services: ApiServices) -> Starlette:
     contexts = Contexts(services, poll_interval=timedelta(seconds=settings.poll_interval))
     metrics = ApiMetrics(services.metrics)
     graph = Graph(
-        operations=Operations(build_schema(), metrics.fell_back),
+        operations=Operations(build_schema(), metrics.fell_back, limits_of(settings)),
         callers=services.callers,
         new_context=lambda caller: contexts.new(caller, current_traceparent() or new_traceparent()),
         metrics=metrics,
         clock=services.clock,
         ids=services.ids,
+        timeout=settings.operation_timeout,
     )
     return application(
         graph,
@@ -58,6 +61,21 @@ def create_app(services: ApiServices) -> Starlette:
         allowed_hosts=settings.allowed_hosts,
         origins=Origins(settings.allowed_origins),
         tenant_connections=settings.tenant_connections,
+    )
+
+
+def limits_of(settings: Settings) -> Limits:
+    return Limits(
+        characters=settings.max_document_characters,
+        tokens=settings.max_document_tokens,
+        depth=settings.max_depth,
+        aliases=settings.max_aliases,
+        root_fields=settings.max_root_fields,
+        directives=settings.max_directives,
+        items=settings.max_list_items,
+        items_in_all=settings.max_list_items_in_all,
+        page=settings.max_page,
+        introspection=settings.tells_schema,
     )
 
 

@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from domain.paging import DEFAULT_PAGE, MAX_PAGE
 from domain.tenancy.model import MAX_TENANT, Role
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -89,6 +90,21 @@ class Settings(BaseSettings):
     """How long one piece of work on PostgreSQL may take, connecting included."""
     cache_ttl: float = Field(default=60, gt=0)
     cache_timeout: float = Field(default=0.1, gt=0)
+
+    # What one operation may be
+    introspection: bool | None = None
+    """Whether the schema is told to whoever asks; absent means in development alone."""
+    max_document_characters: int = Field(default=100_000, ge=100)
+    max_document_tokens: int = Field(default=2_000, ge=10)
+    max_depth: int = Field(default=15, ge=1, le=50)
+    max_aliases: int = Field(default=100, ge=0)
+    max_root_fields: int = Field(default=100, ge=1)
+    max_directives: int = Field(default=50, ge=0)
+    max_list_items: int = Field(default=2_000, ge=1)
+    max_list_items_in_all: int = Field(default=20_000, ge=1)
+    max_page: int = Field(default=MAX_PAGE, ge=DEFAULT_PAGE, le=MAX_PAGE)
+    operation_timeout: float = Field(default=20, gt=0)
+    """How long a query or mutation may take."""
 
     # The engine
     worker_slots: int = Field(default=100, ge=1, le=10_000)
@@ -180,6 +196,10 @@ class Settings(BaseSettings):
     @property
     def embedded(self) -> bool:
         return self.database_url is None
+
+    @property
+    def tells_schema(self) -> bool:
+        return self.environment == "development" if self.introspection is None else self.introspection
 
     @property
     def handler_modules(self) -> tuple[str, ...]:

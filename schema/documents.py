@@ -15,11 +15,14 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     parse,
+    specified_rules,
     validate,
 )
 
 from graphql_plans import PlannedOperation
-from schema.limits import MAX_TOKENS, check_shape
+from schema.introspection import NoIntrospection, without_suggestion
+from schema.limits import Limits, check_shape
+from schema.refusals import refused
 from schema.variables import variable_uses
 
 REMEMBERED = 500_000
@@ -89,8 +92,10 @@ class Memory(Generic[K, V]):
 
 
 class Documents:
-    def __init__(self, schema: GraphQLSchema) -> None:
+    def __init__(self, schema: GraphQLSchema, limits: Limits = Limits()) -> None:  # noqa: B008  it is frozen
         self._schema = schema
+        self._limits = limits
+        self._rules = specified_rules if limits.introspection else (*specified_rules, NoIntrospection)
         self._good: Memory[str, Document] = Memory(REMEMBERED)
         # So that a client does not make us check a costly document over and over.
         self._refused: Memory[bytes, Document] = Memory(REFUSALS)
@@ -126,10 +131,16 @@ class Documents:
         return document
 
     def _checked(self, text: str) -> Document:
+        limits = self._limits
+        if len(text) > limits.characters:
+            message = f"The document has more than the {limits.characters} characters allowed."
+            return Document(None, (refused("DOCUMENT_TOO_LARGE", message),))
         try:
-            node = parse(text, max_tokens=MAX_TOKENS)
+            node = parse(text, max_tokens=limits.tokens)
         except GraphQLError as error:
-            return Document(None, (_bare(error),))
+            if _TOO_MANY_TOKENS in error.message:
+                error.extensions = {"code": "TOO_MANY_TOKENS"}
+            return Document(None, (self._bare(error),))
         except RecursionError:
             return Document(None, (_TOO_DEEP,))
         operations = tuple(
@@ -144,15 +155,23 @@ class Documents:
 
     def _errors(self, node: DocumentNode) -> tuple[GraphQLError, ...]:
         try:
-            check_shape(node)
-            return tuple(map(_bare, validate(self._schema, node, max_errors=MAX_ERRORS)))
+            check_shape(node, self._limits)
+            return tuple(map(self._bare, validate(self._schema, node, self._rules, max_errors=MAX_ERRORS)))
         except GraphQLError as error:
-            return (_bare(error),)
+            return (self._bare(error),)
         except RecursionError:
             return (_TOO_DEEP,)
 
+    def _bare(self, error: GraphQLError) -> GraphQLError:
+        bare = _bare(error)
+        if not self._limits.introspection:
+            bare.message = without_suggestion(bare.message)
+        return bare
 
-_TOO_DEEP = GraphQLError("The document is nested too deeply.")
+
+_TOO_DEEP = refused("NESTED_TOO_DEEPLY", "The document is nested too deeply.")
+_TOO_MANY_TOKENS = "tokens. Parsing aborted."
+"""What GraphQL says; it has no code for it."""
 _OVERHEAD = 200
 """Characters that an error or a document takes besides its words."""
 

@@ -10,12 +10,14 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
-    GraphQLError,
     InlineFragmentNode,
     OperationDefinitionNode,
     SelectionNode,
     SelectionSetNode,
 )
+
+from domain.paging import MAX_PAGE
+from schema.refusals import refused
 
 MAX_TOKENS = 2_000
 """Words and signs in a document. The introspection query of GraphiQL has about 200."""
@@ -35,6 +37,37 @@ MAX_ALIASES = 100
 """Fields under another name, each counted wherever its fragment is spread. Introspection uses none."""
 MAX_NESTING = 100
 """Selections and fragments within each other, so that following them does not exhaust the stack."""
+MAX_CHARACTERS = 100_000
+"""Of a document. 2,000 tokens are some 20,000, if it is not mostly comments and texts."""
+MAX_ROOT_FIELDS = 100
+"""Fields of an operation itself, each counted wherever its fragment is spread."""
+MAX_DIRECTIVES = 50
+"""On fields, spreads and fragments, each counted wherever its fragment is spread."""
+MAX_COST = 50_000
+"""Points of one operation: see `schema.cost`."""
+MAX_ITEMS = 2_000
+"""In one list. No argument takes more than 1,000; those just above are for it to refuse in its own words."""
+MAX_IN_ALL = 20_000
+"""In all lists, each counted wherever its variable is used.
+A thousand tasks with 16 labels each have 17,000."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Those that an installation may set."""
+
+    characters: int = MAX_CHARACTERS
+    tokens: int = MAX_TOKENS
+    depth: int = MAX_DEPTH
+    aliases: int = MAX_ALIASES
+    root_fields: int = MAX_ROOT_FIELDS
+    directives: int = MAX_DIRECTIVES
+    items: int = MAX_ITEMS
+    items_in_all: int = MAX_IN_ALL
+    page: int = MAX_PAGE
+    cost: int = MAX_COST
+    introspection: bool = True
+    """Without, the schema is not told, by suggestions neither."""
 
 
 class Shape(NamedTuple):
@@ -42,6 +75,12 @@ class Shape(NamedTuple):
     nesting: int
     aliases: int
     selections: int
+    fields: int
+    """At its top."""
+    directives: int
+
+
+_NOTHING = Shape(0, 0, 0, 0, 0, 0)
 
 
 @dataclass(slots=True)
@@ -52,7 +91,7 @@ class Place:
     below: dict[str, Place] = field(default_factory=dict)
 
 
-def check_shape(document: DocumentNode) -> None:
+def check_shape(document: DocumentNode, limits: Limits) -> None:
     """Raises GraphQLError for the first limit it exceeds, and RecursionError far beyond MAX_NESTING.
 
     Looks at the document alone, not at the schema, in a time that grows with its length only: what it lets
@@ -60,8 +99,8 @@ def check_shape(document: DocumentNode) -> None:
     """
     operations = [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
     fragments = [each for each in document.definitions if isinstance(each, FragmentDefinitionNode)]
-    _bound(len(operations), MAX_OPERATIONS, "operations")
-    _bound(len(fragments), MAX_FRAGMENTS, "fragments")
+    _bound(len(operations), MAX_OPERATIONS, "operations", "TOO_MANY_OPERATIONS")
+    _bound(len(fragments), MAX_FRAGMENTS, "fragments", "TOO_MANY_FRAGMENTS")
     named = {each.name.value: each for each in fragments}
     ruler = _Ruler(named)
     roots: list[OperationDefinitionNode | FragmentDefinitionNode] = [*operations]
@@ -71,20 +110,32 @@ def check_shape(document: DocumentNode) -> None:
         if each.name.value not in ruler.known or named[each.name.value] is not each:
             roots.append(each)
             shapes.append(ruler.measure(each.selection_set))
-    _bound(sum(each.selections for each in shapes), MAX_SELECTIONS, "fields and fragments, as spread out,")
+    selections = sum(each.selections for each in shapes)
+    _bound(selections, MAX_SELECTIONS, "fields and fragments, as spread out,", "TOO_MANY_SELECTIONS")
     for root, shape in zip(roots, shapes, strict=True):
-        if shape.nesting > MAX_NESTING:
-            raise GraphQLError("The selections of the operation are nested too deeply.", root)
-        if shape.depth > MAX_DEPTH:
-            raise GraphQLError(f"The operation is {shape.depth} levels deep; {MAX_DEPTH} are allowed.", root)
-        if shape.aliases > MAX_ALIASES:
-            raise GraphQLError(f"The operation has more than the {MAX_ALIASES} aliases allowed.", root)
+        _check(root, shape, limits)
         _merge(root.selection_set, Place(), named)
 
 
-def _bound(number: int, most: int, what: str) -> None:
+def _check(root: OperationDefinitionNode | FragmentDefinitionNode, shape: Shape, limits: Limits) -> None:
+    if shape.nesting > MAX_NESTING:
+        raise refused("NESTED_TOO_DEEPLY", "The selections of the operation are nested too deeply.", root)
+    if shape.depth > limits.depth:
+        message = f"The operation is {shape.depth} levels deep; {limits.depth} are allowed."
+        raise refused("TOO_DEEP", message, root)
+    for number, most, what, code in (
+        (shape.aliases, limits.aliases, "aliases", "TOO_MANY_ALIASES"),
+        (shape.fields, limits.root_fields, "fields at its root", "TOO_MANY_ROOT_FIELDS"),
+        (shape.directives, limits.directives, "directives", "TOO_MANY_DIRECTIVES"),
+    ):
+        # What falls into other fields has no root.
+        if number > most and (code != "TOO_MANY_ROOT_FIELDS" or isinstance(root, OperationDefinitionNode)):
+            raise refused(code, f"The operation has more than the {most} {what} allowed.", root)
+
+
+def _bound(number: int, most: int, what: str, code: str) -> None:
     if number > most:
-        raise GraphQLError(f"The document has more than the {most} {what} allowed.")
+        raise refused(code, f"The document has more than the {most} {what} allowed.")
 
 
 class _Ruler:
@@ -102,34 +153,37 @@ class _Ruler:
             max(each.nesting for each in shapes) + 1,
             sum(each.aliases for each in shapes),
             sum(each.selections for each in shapes),
+            sum(each.fields for each in shapes),
+            sum(each.directives for each in shapes),
         )
 
     def _shape(self, node: SelectionNode) -> Shape:
+        own = len(node.directives or ())
         match node:
             case FieldNode():
-                inner = self.measure(node.selection_set) if node.selection_set else Shape(0, 0, 0, 0)
+                inner = self.measure(node.selection_set) if node.selection_set else _NOTHING
                 # How deep introspection goes is GraphQL's own to limit.
                 depth = 0 if node.name.value.startswith("__") else inner.depth
                 aliases = inner.aliases + (1 if node.alias else 0)
-                return Shape(depth + 1, inner.nesting, aliases, inner.selections + 1)
+                return Shape(depth + 1, inner.nesting, aliases, inner.selections + 1, 1, inner.directives + own)
             case FragmentSpreadNode():
                 inner = self._spread(node)
-                return inner._replace(selections=inner.selections + 1)
             case InlineFragmentNode():
                 inner = self.measure(node.selection_set)
-                return inner._replace(selections=inner.selections + 1)
-        raise TypeError(node)
+            case _:
+                raise TypeError(node)
+        return inner._replace(selections=inner.selections + 1, directives=inner.directives + own)
 
     def _spread(self, node: FragmentSpreadNode) -> Shape:
         name = node.name.value
         if name in self.known:
             known = self.known[name]
             if known is None:
-                raise GraphQLError(f'The fragment "{name}" spreads itself.', node)
+                raise refused("INVALID", f'The fragment "{name}" spreads itself.', node)
             return known
         fragment = self._fragments.get(name)
         if fragment is None:
-            return Shape(0, 0, 0, 0)  # a later rule refuses unknown names
+            return _NOTHING  # a later rule refuses unknown names
         self.known[name] = None
         shape = self.known[name] = self.measure(fragment.selection_set)
         return shape
@@ -144,10 +198,10 @@ def _merge(selected: SelectionSetNode, into: Place, fragments: dict[str, Fragmen
                 place = into.below.setdefault(name, Place())
                 place.fields += 1
                 if place.fields > MAX_SAME:
-                    raise GraphQLError(
-                        f'The field "{name}" is asked for more than the {MAX_SAME} times allowed in one place.',
-                        each,
+                    message = (
+                        f'The field "{name}" is asked for more than the {MAX_SAME} times allowed in one place.'
                     )
+                    raise refused("FIELD_REPEATED", message, each)
                 if each.selection_set:
                     _merge(each.selection_set, place, fragments)
             case FragmentSpreadNode():

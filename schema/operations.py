@@ -40,6 +40,8 @@ from graphql_plans import Fallback
 from schema.context import Context
 from schema.documents import Documents
 from schema.errors import present
+from schema.introspection import without_suggestion
+from schema.limits import Limits
 from schema.plans import Execute, Plans
 from schema.variables import check_lists
 
@@ -65,12 +67,16 @@ class Operations:
     """`fell_back` is told why graphql-core executed an operation that was to have a plan, or a part of it."""
 
     def __init__(
-        self, schema: strawberry.Schema, fell_back: Callable[[Fallback], None] = lambda _: None
+        self,
+        schema: strawberry.Schema,
+        fell_back: Callable[[Fallback], None] = lambda _: None,
+        limits: Limits = Limits(),  # noqa: B008  it is frozen
     ) -> None:
         # Strawberry offers to execute only together with parsing and validating anew.
         self._schema = schema._schema
         self._executor_class = cast(type[Executor[Any]], schema.execution_context_class)
-        self._documents = Documents(self._schema)
+        self._limits = limits
+        self._documents = Documents(self._schema, limits)
         self._plans = Plans(schema, self._documents, fell_back)
 
     def kind(self, request: OperationRequest) -> Kind | None:
@@ -115,9 +121,10 @@ class Operations:
     def _executor(self, request: OperationRequest, context: Context) -> Executor[Any] | Result:
         document = self._documents.read(request.query)
         if document.node is None or document.errors:
-            return _refused(map(_of_request, document.errors), context)
+            return _refused(map(self._of_request, document.errors), context)
         variables = request.variables or {}
-        check_lists(self._schema, document.node, document.uses, request.operation_name, variables)
+        uses, name = document.uses, request.operation_name
+        check_lists(self._schema, document.node, uses, name, variables, limits=self._limits)
         executor = self._executor_class.build(
             self._schema,
             document.node,
@@ -126,7 +133,15 @@ class Operations:
             operation_name=request.operation_name,
             is_awaitable=cast(Callable[[Any], TypeGuard[Awaitable[Any]]], optimized_is_awaitable),
         )
-        return _refused(map(_of_request, executor), context) if isinstance(executor, list) else executor
+        return _refused(map(self._of_request, executor), context) if isinstance(executor, list) else executor
+
+    def _of_request(self, error: GraphQLError) -> GraphQLError:
+        """GraphQL lets out Python's own words about values it cannot read, as for integers of 5,000 digits."""
+        if isinstance(error.original_error, ValueError | OverflowError | RecursionError):
+            return GraphQLError("A value in the request cannot be read.", error.nodes)
+        if not self._limits.introspection:
+            error.message = without_suggestion(error.message)
+        return error
 
 
 async def _responses(
@@ -161,13 +176,6 @@ def _body(result: ExecutionResult, context: Context) -> dict[str, Any]:
     if result.errors:
         body["errors"] = present(result.errors, context.ids)
     return body
-
-
-def _of_request(error: GraphQLError) -> GraphQLError:
-    """GraphQL lets Python's own words about values it cannot read get out, as for integers of 5,000 digits."""
-    if isinstance(error.original_error, ValueError | OverflowError | RecursionError):
-        return GraphQLError("A value in the request cannot be read.", error.nodes)
-    return error
 
 
 def _refused(errors: Iterable[Exception], context: Context) -> Result:

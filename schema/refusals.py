@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from graphql import GraphQLError
+from graphql import GraphQLError, Node
+
+
+def refused(code: str, message: str, node: Node | None = None, **told: object) -> GraphQLError:
+    """With one of the codes in `schema.error_codes`."""
+    return GraphQLError(message, node, extensions={"code": code, **told})
 
 
 def invalid(message: str, argument: str) -> GraphQLError:

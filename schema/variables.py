@@ -18,13 +18,8 @@ from graphql import (
     type_from_ast,
 )
 
-from schema.refusals import too_many
-
-MAX_ITEMS = 2_000
-"""In one list. No argument takes more than 1,000; those just above are for it to refuse in its own words."""
-MAX_IN_ALL = 20_000
-"""In all lists, each counted wherever its variable is used.
-A thousand tasks with 16 labels each have 17,000."""
+from schema.limits import Limits
+from schema.refusals import refused
 
 
 def check_lists(
@@ -33,6 +28,8 @@ def check_lists(
     uses: Mapping[str, int],
     operation_name: str | None,
     variables: Mapping[str, object],
+    *,
+    limits: Limits,
 ) -> None:
     """Raises a GraphQLError that names the list which is too long; `uses` are those of the document.
 
@@ -42,14 +39,15 @@ def check_lists(
     operation = get_operation_ast(document, operation_name)
     if operation is None or not variables:
         return
-    counted = _Counted()
+    counted = _Counted(limits)
     for each in operation.variable_definitions or ():
         name = each.variable.name.value
         counted.add(type_from_ast(schema, each.type), variables.get(name), name, uses[name])
 
 
 class _Counted:
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._items = 0
 
     def add(self, declared: object, value: object, name: str, uses: int) -> None:
@@ -69,11 +67,14 @@ class _Counted:
                         self.add(field.type, value[key], f"{name}.{key}", uses)
 
     def _count(self, items: int, name: str, uses: int) -> None:
-        if items > MAX_ITEMS:
-            raise too_many(f"`{name}` has more than the {MAX_ITEMS} items allowed.", name)
+        most, in_all = self._limits.items, self._limits.items_in_all
+        if items > most:
+            message = f"`{name}` has more than the {most} items allowed."
+            raise refused("LIST_TOO_LONG", message, argument=name)
         self._items += items * uses
-        if self._items > MAX_IN_ALL:
-            raise too_many(f"The variables have more than the {MAX_IN_ALL} items of lists allowed in all.")
+        if self._items > in_all:
+            message = f"The variables have more than the {in_all} items of lists allowed in all."
+            raise refused("LISTS_TOO_LONG", message)
 
 
 def variable_uses(document: DocumentNode) -> Counter[str]:

@@ -296,11 +296,9 @@ async def test_a_dependency_that_is_gone_is_a_503_to_be_retried(client: HttpClie
     assert (await client.post("{ unavailable hello }")).status_code == 200
 
 
-async def test_an_operation_over_its_time_is_stopped(
-    client: HttpClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("api.graph.OPERATION_TIMEOUT", 0.05)
-    answer = await client.post("{ slow(seconds: 60) }")
+async def test_an_operation_over_its_time_is_stopped() -> None:
+    async with serving(small_app(timeout=0.05)) as address, http_client(address) as client:
+        answer = await client.post("{ slow(seconds: 60) }")
     assert answer.status_code == 504
     assert answer.json()["errors"][0]["extensions"]["code"] == "TIMEOUT"
 

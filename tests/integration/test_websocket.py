@@ -169,9 +169,8 @@ async def test_complete_for_an_operation_that_is_over_changes_nothing(served: Se
         assert await client.execute("{ hello }") == {"hello": "hello world"}
 
 
-async def test_a_query_over_its_time_is_stopped(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.graph.OPERATION_TIMEOUT", 0.05)
-    async with graphql_socket(served.address) as client:
+async def test_a_query_over_its_time_is_stopped() -> None:
+    async with serving(small_app(timeout=0.05)) as address, graphql_socket(address) as client:
         with pytest.raises(GraphQLErrors) as told:
             await client.execute("{ slow(seconds: 60) }")
         assert told.value.codes == ["TIMEOUT"]

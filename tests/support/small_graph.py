@@ -138,6 +138,7 @@ def small_app(
     callers: Callers | None = None,
     allowed_origins: Sequence[str] = (),
     tenant_connections: int = 1_000,
+    timeout: float = Settings().operation_timeout,
 ) -> Starlette:
     registry = registry or CollectorRegistry()
     ids = TimeOrderedIds()
@@ -151,6 +152,7 @@ def small_app(
         metrics=metrics,
         clock=SystemClock(),
         ids=ids,
+        timeout=timeout,
     )
     return application(
         graph,

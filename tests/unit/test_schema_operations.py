@@ -332,7 +332,7 @@ COSTLY = {
         for n in range(50)
     ),
     "arguments": arguments_compared(50, 20),
-    "unknown fields": "{ " + " ".join(f"tsk{n}" for n in range(900)) + " }",
+    "unknown fields": "{ viewer { " + " ".join(f"tsk{n}" for n in range(900)) + " } }",
     "unknown arguments": "{ tasks(" + " ".join(f"frst{n}: 1" for n in range(600)) + ") { nodes { id } } }",
     "inline fragments": "{ tasks { nodes { " + "... { id } ... on Task { title } " * 49 + "} } }",
 }

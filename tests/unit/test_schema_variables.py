@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from schema.limits import MAX_IN_ALL, MAX_ITEMS
 from schema.operations import OperationRequest, Operations, Result
-from schema.variables import MAX_IN_ALL, MAX_ITEMS
 from tests.support.face import Face, operations
 
 CREATE = """mutation ($tasks: [CreateTaskInput!]!) {
@@ -47,7 +47,7 @@ async def test_a_long_list_is_refused_by_its_name_and_at_no_cost(
     graph.kind(request)  # its document is read
     calls, body = await refused(graph, request, face)
     [error] = body["errors"]
-    assert error["extensions"] == {"code": "TOO_MANY", "argument": named}
+    assert error["extensions"] == {"code": "LIST_TOO_LONG", "argument": named}
     assert error["message"] == f"`{named}` has more than the {MAX_ITEMS} items allowed."
     assert calls < 1_000
 
@@ -76,7 +76,7 @@ async def test_all_lists_together_are_bounded(face: Face) -> None:
     result = await face.run(CREATE, tasks=tasks)
     assert not result.valid
     [error] = result.body["errors"]
-    assert error["extensions"]["code"] == "TOO_MANY"
+    assert error["extensions"]["code"] == "LISTS_TOO_LONG"
     assert error["message"] == f"The variables have more than the {MAX_IN_ALL} items of lists allowed in all."
 
 
@@ -95,7 +95,7 @@ async def test_all_lists_together_are_bounded(face: Face) -> None:
 async def test_a_list_counts_as_often_as_it_is_used(face: Face, query: str) -> None:
     result = await face.run(query, f={"labels": [{"name": "a", "value": "b"}] * (MAX_IN_ALL // 20 + 1)})
     assert not result.valid
-    assert result.body["errors"][0]["extensions"] == {"code": "TOO_MANY"}
+    assert result.body["errors"][0]["extensions"] == {"code": "LISTS_TOO_LONG"}
 
 
 async def test_subscriptions_are_bounded_too(face: Face) -> None:
@@ -103,7 +103,7 @@ async def test_subscriptions_are_bounded_too(face: Face) -> None:
         OperationRequest(FOLLOW, {"filter": {"states": ["FAILED"] * 90_000}}), face.context
     )
     assert isinstance(result, Result)
-    assert result.body["errors"][0]["extensions"]["code"] == "TOO_MANY"
+    assert result.body["errors"][0]["extensions"]["code"] == "LIST_TOO_LONG"
 
 
 async def test_a_thousand_tasks_with_all_the_labels_they_may_have_are_taken(face: Face) -> None:

@@ -1,0 +1,87 @@
+"""Each limit of a document can be set and has a code of its own; the schema is told where it may be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from api.main import limits_of
+from schema.build import build_schema
+from schema.limits import Limits
+from schema.operations import OperationRequest, Operations
+from tests.support.engine_fakes import settings_of
+from tests.support.face import Face
+
+
+async def codes(limits: Limits, query: str, variables: dict[str, Any] | None = None) -> set[str]:
+    operations = Operations(build_schema(), limits=limits)
+    result = await operations.execute(OperationRequest(query, variables), Face().context())
+    return {error["extensions"]["code"] for error in result.body.get("errors", ())}
+
+
+LABELS = "query ($f: TaskFilter) { tasks(filter: $f) { nodes { id } } }"
+
+
+@pytest.mark.parametrize(
+    ("limits", "query", "code"),
+    [
+        (Limits(characters=20), "{ viewer { tenant } }", "DOCUMENT_TOO_LARGE"),
+        (Limits(tokens=4), "{ viewer { tenant } }", "TOO_MANY_TOKENS"),
+        (Limits(depth=1), "{ viewer { tenant } }", "TOO_DEEP"),
+        (Limits(aliases=1), "{ viewer { a: tenant b: tenant } }", "TOO_MANY_ALIASES"),
+        (Limits(root_fields=1), "{ viewer { tenant } handlers { name } }", "TOO_MANY_ROOT_FIELDS"),
+        (
+            Limits(root_fields=1),
+            "{ ...F } fragment F on Query { viewer { tenant } handlers { name } }",
+            "TOO_MANY_ROOT_FIELDS",
+        ),
+        (Limits(directives=0), "{ viewer { tenant @skip(if: false) } }", "TOO_MANY_DIRECTIVES"),
+        (Limits(directives=0), "{ ... @skip(if: false) { viewer { tenant } } }", "TOO_MANY_DIRECTIVES"),
+        (Limits(introspection=False), "{ __schema { queryType { name } } }", "INTROSPECTION_DISABLED"),
+        (Limits(introspection=False), '{ __type(name: "Task") { name } }', "INTROSPECTION_DISABLED"),
+    ],
+)
+async def test_each_limit_has_a_code_and_is_set(limits: Limits, query: str, code: str) -> None:
+    assert await codes(limits, query) == {code}
+    assert await codes(Limits(), query) == set()
+
+
+async def test_a_limit_is_met_by_what_is_just_within_it() -> None:
+    limits = Limits(characters=21, tokens=9, depth=2, aliases=0, root_fields=1, directives=0)
+    assert await codes(limits, "{ viewer { tenant } }") == set()
+
+
+async def test_lists_in_variables_have_limits_that_are_set() -> None:
+    labels = {"f": {"states": ["FAILED"] * 3}}
+    assert await codes(Limits(items=2), LABELS, labels) == {"LIST_TOO_LONG"}
+    assert await codes(Limits(items_in_all=2), LABELS, labels) == {"LISTS_TOO_LONG"}
+    assert await codes(Limits(items=3, items_in_all=3), LABELS, labels) == set()
+
+
+@pytest.mark.parametrize(
+    ("query", "variables"),
+    [("{ viewer { tenat } }", None), (LABELS, {"f": {"states": ["FAILD"]}})],
+)
+async def test_what_is_not_told_is_not_suggested(query: str, variables: dict[str, Any] | None) -> None:
+    request = OperationRequest(query, variables)
+    for told in (True, False):
+        operations = Operations(build_schema(), limits=Limits(introspection=told))
+        result = await operations.execute(request, Face().context())
+        assert ("Did you mean" in str(result.body)) is told
+        assert {error["extensions"]["code"] for error in result.body["errors"]} == {"INVALID"}
+
+
+async def test_the_name_of_a_type_is_always_told() -> None:
+    assert await codes(Limits(introspection=False), "{ viewer { __typename } }") == set()
+
+
+def test_the_schema_is_told_in_development_unless_the_setting_says_otherwise() -> None:
+    assert limits_of(settings_of()).introspection
+    assert not limits_of(settings_of(environment="production")).introspection
+    assert limits_of(settings_of(environment="production", introspection=True)).introspection
+    assert not limits_of(settings_of(introspection=False)).introspection
+
+
+def test_the_limits_of_settings_are_by_default_those_of_the_schema() -> None:
+    assert limits_of(settings_of()) == Limits()
