@@ -7,6 +7,7 @@ answered with 200 in plain JSON, and with 400 in its own media type.
 from __future__ import annotations
 
 import asyncio
+from math import ceil
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -72,7 +73,8 @@ class GraphQLOverHttp:
             message = f"Follow a subscription as {EVENT_STREAM}, or over a websocket with {PROTOCOL}."
             raise _Refused(406, "NOT_ACCEPTABLE", message)
         result = await self._graph.execute(kind, operation, session.caller())
-        return _answer(request, _status(result, answer_type(request.headers)), result.body)
+        status = _status(result, answer_type(request.headers))
+        return _answer(request, status, result.body, _retry_after(result))
 
     def _stream(
         self, request: Request, operation: OperationRequest, kind: Kind | None, session: Session
@@ -162,20 +164,30 @@ def _check_preflight(request: Request, origins: Origins) -> None:
         raise _Refused(403, "PREFLIGHT_REQUIRED", message)
 
 
+_STATUSES = {"UNAVAILABLE": 503, "TIMEOUT": 504, "BUDGET_EXCEEDED": 429}
+"""By the code that all errors of an answer have."""
+
+
 def _status(result: Result, media_type: str) -> int:
     """A fault is the status only when nothing could be answered; else what was answered counts."""
     if any(value is not None for value in (result.body.get("data") or {}).values()):
         return 200
     codes = {error["extensions"]["code"] for error in result.body.get("errors", ())}
-    if codes == {"UNAVAILABLE"}:
-        return 503
-    if codes == {"TIMEOUT"}:
-        return 504
+    if len(codes) == 1 and (status := _STATUSES.get(next(iter(codes)))) is not None:
+        return status
     if result.valid:
         return 200
     if "INTERNAL" in codes:
         return 500
     return 400 if media_type == GRAPHQL_RESPONSE else 200
+
+
+def _retry_after(result: Result) -> dict[str, str]:
+    """Whole seconds, as the header has them."""
+    for error in result.body.get("errors", ()):
+        if (seconds := error["extensions"].get("retryAfter")) is not None:
+            return {"retry-after": str(max(ceil(seconds), 1))}
+    return {}
 
 
 def _answer(

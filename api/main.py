@@ -45,7 +45,7 @@ def create_app(services: ApiServices) -> Starlette:
     contexts = Contexts(services, poll_interval=timedelta(seconds=settings.poll_interval))
     metrics = ApiMetrics(services.metrics)
     graph = Graph(
-        operations=Operations(build_schema(), metrics.fell_back, limits_of(settings)),
+        operations=Operations(build_schema(), metrics.fell_back, limits_of(settings), services.budgets),
         callers=services.callers,
         new_context=lambda caller: contexts.new(caller, current_traceparent() or new_traceparent()),
         metrics=metrics,
@@ -75,6 +75,7 @@ def limits_of(settings: Settings) -> Limits:
         items=settings.max_list_items,
         items_in_all=settings.max_list_items_in_all,
         page=settings.max_page,
+        cost=settings.max_cost,
         introspection=settings.tells_schema,
     )
 

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from domain.actions.ports import HandlerRunner, Handlers, Webhooks
 from domain.attempts.ports import Activity, ActivityFeed, Attempts, DueTasks, Rescue, Workers
+from domain.budgets.ports import Budgets, Rates
 from domain.clock import Clock, Ids
 from domain.contracts.events import Event
 from domain.contracts.tasks import TaskChangedV1
@@ -30,6 +31,8 @@ from domain.tenancy.service import TokenService
 from domain.webhooks.ports import Origins, WebhookSecrets
 from infra.authentication.callers import Everyone, Known
 from infra.authentication.jwts import KeySetNotRead, open_jwts
+from infra.budgets.leased import LeasedBudgets
+from infra.budgets.memory import MemoryBuckets
 from infra.cache.cached_tasks import CachedTasks
 from infra.cache.forgetting import open_forgetting
 from infra.cache.ports import TaskVersion
@@ -69,6 +72,7 @@ from infra.postgres.workers import PostgresWorkers
 from infra.rabbit.broker import build_rabbit_broker
 from infra.rabbit.bus import open_rabbit_bus
 from infra.recurrence.reading import ReadRecurrences
+from infra.redis.buckets import open_redis_buckets
 from infra.redis.cache import open_redis_cache
 from infra.settings import Settings
 from infra.system import SystemClock, TimeOrderedIds, random_bytes
@@ -143,6 +147,7 @@ class ApiServices(Services):
     notification_feed: NotificationFeed
     activity_feed: ActivityFeed
     callers: Callers
+    budgets: Budgets
 
 
 @asynccontextmanager
@@ -258,6 +263,7 @@ async def open_api_services(settings: Settings) -> AsyncIterator[ApiServices]:
                 services.activity, services.signals, settings, services.metrics
             ) as activity_feed,
             _open_callers(services) as callers,
+            _open_budgets(services) as budgets,
         ):
 
             def hear(event: Event) -> None:
@@ -272,7 +278,19 @@ async def open_api_services(settings: Settings) -> AsyncIterator[ApiServices]:
                     notification_feed=notification_feed,
                     activity_feed=activity_feed,
                     callers=callers,
+                    budgets=budgets,
                 )
+
+
+@asynccontextmanager
+async def _open_budgets(services: Services) -> AsyncIterator[Budgets]:
+    settings = services.settings
+    rates = Rates(limit=settings.budget, refill_per_second=settings.budget_refill)
+    if settings.redis_url is None:
+        yield LeasedBudgets(MemoryBuckets(rates), rates)
+        return
+    async with open_redis_buckets(settings, rates, services.metrics) as buckets:
+        yield LeasedBudgets(buckets, rates)
 
 
 async def migrate_database(settings: Settings) -> None:

@@ -102,9 +102,14 @@ class Settings(BaseSettings):
     max_directives: int = Field(default=50, ge=0)
     max_list_items: int = Field(default=2_000, ge=1)
     max_list_items_in_all: int = Field(default=20_000, ge=1)
+    max_cost: int = Field(default=50_000, ge=1)
     max_page: int = Field(default=MAX_PAGE, ge=DEFAULT_PAGE, le=MAX_PAGE)
     operation_timeout: float = Field(default=20, gt=0)
     """How long a query or mutation may take."""
+    budget: int = Field(default=1_000_000, ge=100, le=2**31 - 1)
+    """Points that the operations of a tenant may cost, when none were spent for a while."""
+    budget_refill: int = Field(default=100_000, ge=1, le=2**31 - 1)
+    """Points that come back each second."""
 
     # The engine
     worker_slots: int = Field(default=100, ge=1, le=10_000)
@@ -177,6 +182,12 @@ class Settings(BaseSettings):
         tasks = max(self.retain_succeeded_days, self.retain_cancelled_days, self.retain_failed_days)
         if self.retain_attempts_days < tasks:
             raise ValueError("retain_attempts_days must be at least as long as the tasks are kept")
+        return self
+
+    @model_validator(mode="after")
+    def _an_operation_may_cost_no_more_than_there_is(self) -> Self:
+        if self.max_cost > self.budget:
+            raise ValueError("max_cost must be at most the budget")
         return self
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ import strawberry
 
 from domain.actions.ports import Handlers, Webhooks
 from domain.attempts.ports import Activity, ActivityFeed, Attempts
+from domain.budgets.ports import Budgets
 from domain.clock import Clock, Ids
 from domain.live.ports import Signals, TaskFeed
 from domain.notifications.ports import NotificationFeed, Notifications
@@ -66,6 +67,8 @@ class Services(Protocol):
     def origins(self) -> Origins: ...
     @property
     def recurrences(self) -> Recurrences: ...
+    @property
+    def budgets(self) -> Budgets: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,7 @@ class Context:
     activity_feed: ActivityFeed
     handlers: Handlers
     recurrences: Recurrences
+    budgets: Budgets
     clock: Clock
     ids: Ids
     resume_after: str | None = None
@@ -151,6 +155,7 @@ class Contexts:
             activity_feed=services.activity_feed,
             handlers=services.handlers,
             recurrences=services.recurrences,
+            budgets=services.budgets,
             clock=services.clock,
             ids=services.ids,
         )

@@ -20,6 +20,7 @@ from graphql import (
 )
 
 from graphql_plans import PlannedOperation
+from schema.cost import Costed
 from schema.introspection import NoIntrospection, without_suggestion
 from schema.limits import Limits, check_shape
 from schema.refusals import refused
@@ -52,6 +53,9 @@ class Document:
     """How often it names each variable."""
     plans: dict[str | None, PlannedOperation] = field(default_factory=dict, compare=False)
     """For those of its operations that were executed before, by name."""
+
+    costs: dict[str | None, Costed] = field(default_factory=dict, compare=False)
+    """Of those of its operations that were asked for before, by name."""
 
     def operation(self, name: str | None) -> OperationType | None:
         """What kind the one with this name is; without a name, the only one."""

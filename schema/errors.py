@@ -8,6 +8,7 @@ from typing import Any
 
 from graphql import GraphQLError
 
+from domain.budgets.ports import BudgetExceeded
 from domain.clock import Ids
 from domain.errors import Forbidden, Refusal, Unavailable
 from domain.live.ports import Resync
@@ -33,6 +34,9 @@ def _entry(error: GraphQLError | Exception, ids: Ids, logged: dict[int, str]) ->
     elif isinstance(cause, Unavailable):
         message = str(cause)
         extensions = {"code": cause.code, "retryable": True}
+    elif isinstance(cause, BudgetExceeded):
+        message = str(cause)
+        extensions = {"code": cause.code, "retryable": True, "retryAfter": round(cause.retry_after, 3)}
     elif isinstance(cause, Refusal | Resync | Forbidden):
         message = str(cause)
         extensions = {"code": cause.code}

@@ -35,9 +35,11 @@ from graphql.execution import (
 )
 from strawberry.execution import optimized_is_awaitable
 
+from domain.budgets.ports import Balance, Budgets
 from domain.errors import Unauthenticated
 from graphql_plans import Fallback
 from schema.context import Context
+from schema.cost import cost_of
 from schema.documents import Documents
 from schema.errors import present
 from schema.introspection import without_suggestion
@@ -71,11 +73,13 @@ class Operations:
         schema: strawberry.Schema,
         fell_back: Callable[[Fallback], None] = lambda _: None,
         limits: Limits = Limits(),  # noqa: B008  it is frozen
+        budgets: Budgets | None = None,
     ) -> None:
         # Strawberry offers to execute only together with parsing and validating anew.
         self._schema = schema._schema
         self._executor_class = cast(type[Executor[Any]], schema.execution_context_class)
         self._limits = limits
+        self._budgets = budgets
         self._documents = Documents(self._schema, limits)
         self._plans = Plans(schema, self._documents, fell_back)
 
@@ -92,8 +96,10 @@ class Operations:
                 return executor
             if executor.operation.operation is OperationType.SUBSCRIPTION:
                 return _refused([GraphQLError("A subscription is not executed, but subscribed to.")], context)
+            cost = await self._spend(request, executor, context)
             result = self._plans.executing(request.query, request.operation_name)(executor)
-            return Result(_body(await result if isawaitable(result) else result, context), valid=True)
+            body = _body(await result if isawaitable(result) else result, context)
+            return Result(body | cost, valid=True)
         except Exception as error:  # noqa: BLE001  the edge of what we know: shown as internal, and logged
             return _refused([error], context)
 
@@ -108,6 +114,7 @@ class Operations:
                 return executor
             if executor.operation.operation is not OperationType.SUBSCRIPTION:
                 return _refused([GraphQLError("Only a subscription is subscribed to.")], context)
+            await self._spend(request, executor, context)
             stream = create_source_event_stream(executor)
             source = await stream if isawaitable(stream) else stream
         except Exception as error:  # noqa: BLE001  the edge of what we know: shown as internal, and logged
@@ -134,6 +141,22 @@ class Operations:
             is_awaitable=cast(Callable[[Any], TypeGuard[Awaitable[Any]]], optimized_is_awaitable),
         )
         return _refused(map(self._of_request, executor), context) if isinstance(executor, list) else executor
+
+    async def _spend(
+        self, request: OperationRequest, executor: Executor[Any], context: Context
+    ) -> dict[str, Any]:
+        """What to tell of it. Raises BudgetExceeded, and a GraphQLError for what costs too much."""
+        document = self._documents.read(request.query)
+        costed = document.costs.get(request.operation_name)
+        if costed is None:
+            assert document.node is not None, "it is about to be executed"
+            costed = cost_of(self._schema, document.node, executor.operation)
+            document.costs[request.operation_name] = costed
+        points = costed.check(executor.variable_values.coerced, self._limits)
+        if self._budgets is None:
+            return {}
+        balance = await self._budgets.spend(context.caller.tenant, points)
+        return {"extensions": {"cost": {"requested": points, **_told(balance)}}}
 
     def _of_request(self, error: GraphQLError) -> GraphQLError:
         """GraphQL lets out Python's own words about values it cannot read, as for integers of 5,000 digits."""
@@ -176,6 +199,15 @@ def _body(result: ExecutionResult, context: Context) -> dict[str, Any]:
     if result.errors:
         body["errors"] = present(result.errors, context.ids)
     return body
+
+
+def _told(balance: Balance) -> dict[str, int]:
+    rates = balance.rates
+    return {
+        "remaining": balance.remaining,
+        "limit": rates.limit,
+        "refillPerSecond": rates.refill_per_second,
+    }
 
 
 def _refused(errors: Iterable[Exception], context: Context) -> Result:

@@ -8,15 +8,14 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from domain.errors import Unavailable
 from infra.background import background
 from infra.cache.metrics import CacheMetrics
 from infra.cache.ports import Entry
+from infra.redis.connecting import redis_pool
 from infra.redis.outage import Outage
 from infra.redis.scripts import LEAD, PUT, SEPARATOR
 from infra.settings import Settings
@@ -28,7 +27,6 @@ ASIDE = 1.0
 LEAD_MILLISECONDS = 1_000
 OWED_BATCH = 500
 OWED_TIMEOUT = 1.0
-MAX_CONNECTIONS = 32
 
 
 class RedisCache:
@@ -137,17 +135,7 @@ def _value(raw: bytes | str | None) -> bytes | None:
 @asynccontextmanager
 async def open_redis_cache(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[RedisCache]:
     """Opens also when Redis cannot be reached."""
-    pool = BlockingConnectionPool.from_url(
-        str(settings.redis_url),
-        max_connections=MAX_CONNECTIONS,
-        timeout=settings.cache_timeout,
-        socket_connect_timeout=settings.cache_timeout,
-        socket_timeout=OWED_TIMEOUT,
-        # A restart of Redis leaves dead connections in the pool: each is replaced when it is used next.
-        retry=Retry(NoBackoff(), retries=1),
-        protocol=2,
-    )
-    redis = Redis.from_pool(pool)
+    redis = Redis.from_pool(redis_pool(settings))
     cache = RedisCache(
         redis, ttl=settings.cache_ttl, limit=settings.cache_timeout, metrics=CacheMetrics(registry)
     )

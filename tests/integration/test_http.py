@@ -18,6 +18,7 @@ from api.connections import MAX_HEAD_BYTES
 from api.metrics import ApiMetrics
 from api.payloads import MAX_BYTES
 from api.trace import Traced
+from domain.budgets.ports import Balance, BudgetExceeded
 from infra.system import TimeOrderedIds
 from schema.errors import present
 from tests.support.graphql_client import HttpClient, http_client
@@ -301,6 +302,26 @@ async def test_an_operation_over_its_time_is_stopped() -> None:
         answer = await client.post("{ slow(seconds: 60) }")
     assert answer.status_code == 504
     assert answer.json()["errors"][0]["extensions"]["code"] == "TIMEOUT"
+
+
+async def test_a_spent_budget_is_a_429_that_says_when_to_try_again() -> None:
+    async with serving(small_app(budgets=_Spent())) as address, http_client(address) as client:
+        answer = await client.post("{ hello }")
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == "3"
+    assert answer.json()["errors"][0]["extensions"] == {
+        "code": "BUDGET_EXCEEDED",
+        "retryable": True,
+        "retryAfter": 2.5,
+    }
+
+
+class _Spent:
+    async def spend(self, tenant: str, points: int) -> Balance:
+        raise BudgetExceeded(2.5)
+
+    async def balance(self, tenant: str) -> Balance:
+        raise NotImplementedError
 
 
 async def test_a_trace_is_taken_up_and_returned(client: HttpClient) -> None:

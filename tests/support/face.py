@@ -15,6 +15,7 @@ from domain.actions.ports import HandlerInfo
 from domain.attempts.activity import LogLine
 from domain.attempts.model import Attempt, AttemptState, Progress
 from domain.attempts.retry import RetryPolicy
+from domain.budgets.ports import Rates
 from domain.contracts.tasks import TaskChangedV1, TaskEventKind
 from domain.errors import ForbiddenUrl, Invalid, UnknownHandler
 from domain.live.ports import Signal, SignalWatch
@@ -22,6 +23,8 @@ from domain.notifications.model import Notification, NotificationKind
 from domain.tasks.model import Task
 from domain.tasks.service import TaskService
 from domain.tenancy.model import Caller
+from infra.budgets.leased import LeasedBudgets
+from infra.budgets.memory import MemoryBuckets
 from infra.http.destination import Rules
 from infra.recurrence.reading import ReadRecurrences
 from schema.build import build_schema
@@ -42,6 +45,7 @@ Item = TypeVar("Item")
 
 NOW = datetime(2030, 1, 31, 8, tzinfo=UTC)
 TENANT = "acme"
+RATES = Rates(limit=1_000_000, refill_per_second=100_000)
 CALLER = Caller(tenant=TENANT)
 TRACEPARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 POLL = timedelta(seconds=1)
@@ -187,6 +191,7 @@ class Face:
     activity_feed: ActivityStream = field(default_factory=ActivityStream)
     recurrences: ReadRecurrences = field(default_factory=ReadRecurrences)
     origins: Rules = field(default_factory=Rules)
+    budgets: LeasedBudgets = field(default_factory=lambda: LeasedBudgets(MemoryBuckets(RATES), RATES))
     calls: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:

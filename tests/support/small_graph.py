@@ -16,8 +16,10 @@ from api.health import Check
 from api.main import application
 from api.metrics import ApiMetrics
 from api.origins import Origins
+from domain.budgets.ports import Budgets
 from domain.errors import Unavailable
 from domain.live.ports import Resync
+from domain.tenancy.model import Caller
 from domain.tenancy.ports import Callers
 from infra.authentication.callers import Everyone
 from infra.settings import Settings
@@ -40,6 +42,7 @@ class Watched:
 class SmallContext:
     ids: TimeOrderedIds
     watched: Watched
+    caller: Caller
     resume_after: str | None = None
 
 
@@ -138,6 +141,7 @@ def small_app(
     callers: Callers | None = None,
     allowed_origins: Sequence[str] = (),
     tenant_connections: int = 1_000,
+    budgets: Budgets | None = None,
     timeout: float = Settings().operation_timeout,
 ) -> Starlette:
     registry = registry or CollectorRegistry()
@@ -146,9 +150,9 @@ def small_app(
     schema = strawberry.Schema(Query, Mutation, _subscription(watched))
     metrics = ApiMetrics(registry)
     graph = Graph(
-        operations=Operations(schema, metrics.fell_back),
+        operations=Operations(schema, metrics.fell_back, budgets=budgets),
         callers=callers or Everyone("small"),
-        new_context=lambda _: cast(Context, SmallContext(ids, watched)),
+        new_context=lambda caller: cast(Context, SmallContext(ids, watched, caller)),
         metrics=metrics,
         clock=SystemClock(),
         ids=ids,

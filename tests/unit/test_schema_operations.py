@@ -179,7 +179,7 @@ async def test_introspection_is_within_the_limits(face: Face) -> None:
 
 def nested_query(depth: int) -> str:
     """Of that many levels of fields."""
-    names = ["tasks", "nodes", *["notifications", "nodes", "task"] * depth]
+    names = ["tasks", "nodes", *["notifications(first: 1)", "nodes", "task"] * depth]
     return "{ " + " { ".join([*names[: depth - 1], "__typename"]) + " }" * depth
 
 

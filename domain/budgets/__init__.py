@@ -1,0 +1,1 @@
+"""What a tenant may spend on the operations it sends."""

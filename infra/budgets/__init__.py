@@ -1,0 +1,1 @@
+"""Budgets of tenants, over buckets in Redis or in this process."""

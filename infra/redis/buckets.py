@@ -1,0 +1,91 @@
+"""Buckets in Redis, shared by every process; while Redis is gone each process has buckets of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prometheus_client import CollectorRegistry, Counter
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from domain.budgets.ports import Rates, Taken
+from infra.budgets.memory import MemoryBuckets
+from infra.redis.connecting import redis_pool
+from infra.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ASIDE = 1.0
+"""How long Redis is left alone after a failure, in seconds."""
+
+TAKE = """
+local limit, refill, least, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+local kept = redis.call('HMGET', KEYS[1], 'points', 'at')
+local points, at = tonumber(kept[1] or limit), tonumber(kept[2] or now)
+points = math.min(points + math.max(now - at, 0) * refill, limit)
+local taken = math.min(math.floor(points), most)
+if taken < least then taken = 0 end
+points = points - taken
+redis.call('HSET', KEYS[1], 'points', string.format('%.6f', points), 'at', string.format('%.6f', now))
+redis.call('PEXPIRE', KEYS[1], math.ceil((limit - points) / refill * 1000) + 1000)
+return {taken, string.format('%.6f', points)}
+"""
+"""KEYS: the bucket. ARGV: its limit, its refill each second, the least and the most to take.
+
+A bucket that is full again is forgotten.
+"""
+
+
+class RedisBuckets:
+    """See `domain.budgets.ports.Buckets`. No call takes longer than `limit` seconds."""
+
+    def __init__(
+        self, redis: Redis, rates: Rates, *, namespace: str, limit: float, registry: CollectorRegistry
+    ) -> None:
+        self._take = redis.register_script(TAKE)
+        self._rates = rates
+        self._namespace = namespace
+        self._limit = limit
+        self._local = MemoryBuckets(rates)
+        self._aside_until = 0.0
+        self._bypasses = Counter(
+            "carillon_budget_bypasses",
+            "Times points were taken from a bucket of this process because Redis could not be asked",
+            registry=registry,
+        )
+
+    async def take(self, tenant: str, least: int, most: int) -> Taken:
+        if time.monotonic() >= self._aside_until:
+            try:
+                async with asyncio.timeout(self._limit):
+                    return await self._ask(tenant, least, most)
+            except (RedisError, OSError) as error:
+                self._aside_until = time.monotonic() + ASIDE
+                log.warning("budgets step around Redis: %r", error)
+        self._bypasses.inc()
+        return await self._local.take(tenant, least, most)
+
+    async def _ask(self, tenant: str, least: int, most: int) -> Taken:
+        rates = self._rates
+        taken, left = await self._take(
+            keys=[f"{self._namespace}:budget:{tenant}"],
+            args=[rates.limit, rates.refill_per_second, least, most],
+        )
+        return Taken(int(taken), float(left))
+
+
+@asynccontextmanager
+async def open_redis_buckets(
+    settings: Settings, rates: Rates, registry: CollectorRegistry
+) -> AsyncIterator[RedisBuckets]:
+    """Opens also when Redis cannot be reached."""
+    async with Redis.from_pool(redis_pool(settings)) as redis:
+        yield RedisBuckets(
+            redis, rates, namespace=settings.namespace, limit=settings.cache_timeout, registry=registry
+        )

@@ -1,0 +1,184 @@
+"""What an operation costs at most, from its document and its variables, before it is executed.
+
+    cost = cost_of(schema, document, operation)      # once for a document
+    cost.points(variable_values)                     # for each time it is executed
+
+An object costs 1 and a scalar nothing. What lies in a page counts as often as the page has items, at least 1
+for each; edges and PageInfo cost nothing themselves. A field of a mutation or a subscription costs 10, and one
+more for each item of the list it makes something of. Of what is included or skipped, and of fragments on
+several types, all counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLInterfaceType,
+    GraphQLList,
+    GraphQLNamedType,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    get_named_type,
+)
+
+from domain.paging import DEFAULT_PAGE
+from schema.limits import Limits
+from schema.refusals import refused
+from schema.sizes import Size, size_of
+
+CHANGE = 10
+"""Points of a field of a mutation or a subscription."""
+ASSUMED = 10
+"""Items of a list that no argument bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """`fixed`, and each part as often as its size says."""
+
+    fixed: int = 0
+    parts: tuple[tuple[Size, Cost], ...] = ()
+
+    def points(self, variables: Mapping[str, Any]) -> int:
+        return self.fixed + sum(size.value(variables) * part.points(variables) for size, part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Costed:
+    """An operation's cost, and the sizes of its pages."""
+
+    cost: Cost
+    pages: tuple[Size, ...]
+
+    def check(self, variables: Mapping[str, Any], limits: Limits) -> int:
+        """Its points. Raises a GraphQLError when they are too many, or a page is too large."""
+        for page in self.pages:
+            if (size := page.value(variables)) > limits.page:
+                message = f"`{page.argument}` must be from 1 to {limits.page}; it is {size}."
+                raise refused("PAGE_TOO_LARGE", message, argument=page.argument)
+        points = self.cost.points(variables)
+        if points > limits.cost:
+            message = (
+                f"The operation may cost {points} points; {limits.cost} are allowed. Ask for smaller pages."
+            )
+            raise refused("COST_EXCEEDED", message, cost=points, limit=limits.cost)
+        return points
+
+
+def cost_of(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> Costed:
+    """Of an operation of a document that was found valid."""
+    reckoner = _Reckoner(schema, document)
+    root = schema.get_root_type(operation.operation)
+    assert root is not None, "the document is valid"
+    own = 1 if operation.operation is OperationType.QUERY else CHANGE
+    cost = reckoner.below(operation.selection_set, root, own)
+    return Costed(cost, tuple(reckoner.pages))
+
+
+@dataclass(slots=True)
+class _Reckoner:
+    schema: GraphQLSchema
+    document: DocumentNode
+    pages: list[Size] = field(default_factory=list)
+    fragments: dict[str, FragmentDefinitionNode] = field(init=False)
+    assumed: int = ASSUMED
+    known: dict[tuple[str, int, int], Cost] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        definitions = self.document.definitions
+        self.fragments = {
+            each.name.value: each for each in definitions if isinstance(each, FragmentDefinitionNode)
+        }
+
+    def below(self, selected: SelectionSetNode, parent: GraphQLNamedType, own: int = 1) -> Cost:
+        return _sum(self._selection(each, parent, own) for each in selected.selections)
+
+    def _selection(self, node: object, parent: GraphQLNamedType, own: int) -> Cost:
+        match node:
+            case FragmentSpreadNode():
+                return self._fragment(node.name.value, own)
+            case InlineFragmentNode():
+                condition = node.type_condition
+                named = parent if condition is None else self.schema.type_map[condition.name.value]
+                return self.below(node.selection_set, named, own)
+            case FieldNode() if node.name.value.startswith("__"):
+                return Cost(0 if node.selection_set is None else CHANGE)
+            case FieldNode() if isinstance(parent, GraphQLObjectType | GraphQLInterfaceType):
+                return self._field(node, parent, own)
+        raise TypeError(node)
+
+    def _fragment(self, name: str, own: int) -> Cost:
+        key = (name, own, self.assumed)
+        if key not in self.known:
+            fragment = self.fragments[name]
+            named = self.schema.type_map[fragment.type_condition.name.value]
+            self.known[key] = self.below(fragment.selection_set, named, own)
+        return self.known[key]
+
+    def _field(self, node: FieldNode, parent: GraphQLObjectType | GraphQLInterfaceType, own: int) -> Cost:
+        asked = parent.fields[node.name.value]
+        named = get_named_type(asked.type)
+        size = size_of(node, asked)
+        if size is not None and size.is_page and named.name.endswith("Connection"):
+            self.pages.append(size)
+        if node.selection_set is None:
+            return Cost(own if own == CHANGE else 0)
+        if size is not None and not size.is_page and not _is_list(asked.type):
+            return _plus(own, size, _sum((Cost(1), self._of_each(node.selection_set, named))))
+        inner = self.below(node.selection_set, named)
+        if named.name.endswith(("Edge", "PageInfo")):
+            return inner
+        if named.name.endswith("Connection"):
+            cost = _plus(own, size or Size("first", DEFAULT_PAGE), _at_least_one(inner))
+        elif (size is not None or _is_list(asked.type)) and not parent.name.endswith("Connection"):
+            cost = _plus(own - 1, size or Size("", self.assumed), _sum((Cost(1), inner)))
+        else:
+            cost = _sum((Cost(own), inner))
+        return cost
+
+    def _of_each(self, selected: SelectionSetNode, parent: GraphQLNamedType) -> Cost:
+        """Of a payload that counts once for each of its items: its lists have one each."""
+        before, self.assumed = self.assumed, 1
+        inner = self.below(selected, parent)
+        self.assumed = before
+        return inner
+
+
+def _at_least_one(cost: Cost) -> Cost:
+    return cost if cost.fixed or cost.parts else Cost(1)
+
+
+def _plus(fixed: int, size: Size, part: Cost) -> Cost:
+    if not size.variables:
+        return _sum((Cost(fixed), _times(size.default, part)))
+    return Cost(fixed, ((size, part),))
+
+
+def _times(number: int, cost: Cost) -> Cost:
+    return Cost(number * cost.fixed, tuple((size, _times(number, part)) for size, part in cost.parts))
+
+
+def _sum(costs: Iterable[Cost]) -> Cost:
+    fixed = 0
+    parts: list[tuple[Size, Cost]] = []
+    for each in costs:
+        fixed += each.fixed
+        parts.extend(each.parts)
+    return Cost(fixed, tuple(parts))
+
+
+def _is_list(declared: GraphQLOutputType) -> bool:
+    return isinstance(declared.of_type if isinstance(declared, GraphQLNonNull) else declared, GraphQLList)
