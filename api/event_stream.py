@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, nullcontext
-from typing import Any
 
-from starlette.responses import Response
+from starlette.responses import Response as HttpResponse
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
@@ -17,7 +16,7 @@ from api.auth import Session
 from api.draining import Draining
 from api.graph import Graph
 from api.live_connections import LiveConnections
-from api.payloads import write_json
+from api.responses import Response, response_of
 from domain.errors import Unauthenticated
 from schema.operations import Kind, OperationRequest, Result
 
@@ -32,7 +31,7 @@ _COMMENT = b":\n\n"
 _COMPLETE = b"event: complete\ndata:\n\n"
 
 
-class EventStream(Response):
+class EventStream(HttpResponse):
     """Errors are told as results, and the last of these is followed by an end.
 
     A subscription that is cut off, because the server stops or its credential is good no more, has none: its
@@ -86,28 +85,27 @@ class EventStream(Response):
         except Unauthenticated:
             return  # without an end
         except Exception as fault:  # noqa: BLE001  it is logged, counted, and told to the client
-            await _send(send, _next({"errors": [self._graph.present(fault)]}))
+            await _send(send, _next(response_of({"errors": [self._graph.present(fault)]})))
         await _send(send, _COMPLETE)
 
     async def _operate(self, send: Send) -> None:
         if self._kind != "subscription":
             result = await self._graph.execute(self._kind, self._operation, self._session.caller())
-            await _send(send, _next(result.body))
+            await _send(send, _next(response_of(result.body)))
             return
         stream = await self._graph.subscribe(self._operation, self._session.caller, self._last_event_id)
         if isinstance(stream, Result):
-            await _send(send, _next(stream.body))
+            await _send(send, _next(response_of(stream.body)))
             return
         with self._graph.metrics.subscriptions.labels("sse").track_inprogress():
             async with aclosing(stream):
-                async for body in stream:
-                    await _send(send, _next(body))
+                async for response in stream:
+                    await _send(send, _next(response))
 
 
-def _next(body: dict[str, Any]) -> bytes:
-    cursor = body.get("extensions", {}).get("cursor")
-    place = "" if cursor is None else f"id: {cursor}\n"
-    return f"event: next\n{place}data: {write_json(body)}\n\n".encode()
+def _next(response: Response) -> bytes:
+    place = "" if response.cursor is None else f"id: {response.cursor}\n"
+    return f"event: next\n{place}data: {response.text}\n\n".encode()
 
 
 async def _send(send: Send, part: bytes) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from api.metrics import ApiMetrics
+from api.responses import Responses, encoded
+from api.shared_streams import Sameness, SharedStreams
 from domain.clock import Clock, Ids
 from domain.tenancy.model import Caller
 from domain.tenancy.ports import Callers
@@ -36,6 +39,7 @@ class Graph:
         self._ids = ids
         self._timeout = timeout
         self.metrics = metrics
+        self._shared = SharedStreams(metrics, ids)
 
     def kind(self, request: OperationRequest) -> Kind | None:
         """None for what cannot be executed: `execute` says why."""
@@ -56,20 +60,30 @@ class Graph:
         request: OperationRequest,
         caller: Callable[[], Caller],
         resume_after: str | None = None,
-    ) -> AsyncGenerator[dict[str, Any], None] | Result:
-        """Each event sees fresh data. To be iterated and closed by the task that asked for it.
+    ) -> Responses | Result:
+        """Each event sees fresh data; whoever subscribes to the same from now on shares what it costs.
 
         `caller` is asked again for each of them; what it raises ends the stream. `resume_after` is a cursor
-        that the client remembers of an earlier connection, beside the operation.
+        that the client remembers of an earlier connection, beside the operation: it shares with nobody.
         """
 
         def new_context() -> Context:
             context = self._new_context(caller())
             return context if resume_after is None else replace(context, resume_after=resume_after)
 
-        stream = await self._operations.subscribe(request, new_context)
+        stream: Responses | Result
+        if resume_after is None and self._operations.begins_now(request):
+            known = caller()
+            begin = partial(self._begin, request, lambda: self._new_context(known))
+            stream = await self._shared.join(Sameness.of(request, known), caller, begin)
+        else:
+            stream = await self._begin(request, new_context)
         self._count("subscription", stream)
         return stream
+
+    async def _begin(self, request: OperationRequest, new_context: Callable[[], Context]) -> Responses | Result:
+        stream = await self._operations.subscribe(request, new_context)
+        return stream if isinstance(stream, Result) else encoded(stream)
 
     def present(self, fault: Exception) -> dict[str, Any]:
         """What a client is told of a fault of the transport; it is logged under the id told, and counted."""

@@ -50,6 +50,29 @@ class ApiMetrics:
         )
         for transport in ("websocket", "sse"):
             self.subscriptions.labels(transport)
+        self.groups = Gauge(
+            "carillon_shared_subscriptions",
+            "Executions of subscriptions that serve all who subscribed to the same",
+            registry=registry,
+        )
+        self.members = Gauge(
+            "carillon_shared_subscribers", "Subscribers that shared executions serve", registry=registry
+        )
+        self.executions = Counter(
+            "carillon_shared_executions",
+            "Responses of shared subscriptions, each executed and encoded once",
+            registry=registry,
+        )
+        self.deliveries = Counter(
+            "carillon_shared_deliveries",
+            "Responses of shared subscriptions, as often as they were given to a subscriber",
+            registry=registry,
+        )
+        self.resyncs = Counter(
+            "carillon_shared_resyncs",
+            "Subscribers of shared ones ended because they fell behind",
+            registry=registry,
+        )
         self.limits = Counter(
             "carillon_api_limits_hit",
             "Requests and messages that were cut off by a limit, by the limit",

@@ -27,6 +27,7 @@ from api.websocket_messages import (
     complete,
     connection_ack,
     error,
+    next_beginning,
     next_result,
     pong,
     read_message,
@@ -77,7 +78,8 @@ class _Socket:
     """One client. Its task group owns every operation; when the conversation ends, they end.
 
     Messages go straight to the transport, which makes whoever sends wait while the peer does not read. So
-    nothing is queued here: a subscription that waits falls behind its feed, which ends it with RESYNC.
+    nothing is queued here: a subscription that waits falls behind its feed, or those it is shared with, and is
+    ended with RESYNC.
     """
 
     def __init__(self, websocket: WebSocket, graph: Graph, connections: LiveConnections) -> None:
@@ -233,10 +235,11 @@ class _Socket:
         if isinstance(stream, Result):
             await self._send_result(message.id, stream)
             return
+        beginning = next_beginning(message.id)
         with self._graph.metrics.subscriptions.labels("websocket").track_inprogress():
             async with aclosing(stream):
-                async for body in stream:
-                    await self._websocket.send_text(next_result(message.id, body))
+                async for response in stream:
+                    await self._websocket.send_text(f"{beginning}{response.text}}}")
         await self._websocket.send_text(complete(message.id))
 
     async def _send_result(self, operation_id: str, result: Result) -> None:

@@ -97,6 +97,11 @@ def next_result(operation_id: str, body: dict[str, Any]) -> str:
     return write_json({"id": operation_id, "type": "next", "payload": body})
 
 
+def next_beginning(operation_id: str) -> str:
+    """What a `next` message begins with: the payload's JSON follows, and a closing brace."""
+    return write_json({"id": operation_id, "type": "next"})[:-1] + ',"payload":'
+
+
 def error(operation_id: str, errors: Sequence[dict[str, Any]]) -> str:
     return write_json({"id": operation_id, "type": "error", "payload": errors})
 

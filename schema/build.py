@@ -17,7 +17,7 @@ from schema.node import Node
 from schema.notification_changes import MarkNotificationsReadPayload, mark_notifications_read
 from schema.notifications import NotificationConnection, NotificationNode, notifications
 from schema.permissions import permission_of
-from schema.queues import Queue, QueuePayload, pause_queue, queues, resume_queue, update_queue
+from schema.queues import Queue, QueuePayload, pause_queue, queue_stats, queues, resume_queue, update_queue
 from schema.recurrences import RecurrencePreview, preview_recurrence
 from schema.scalars import SCALARS
 from schema.schedule_changes import (
@@ -30,6 +30,7 @@ from schema.schedule_changes import (
     update_schedule,
 )
 from schema.schedules import ScheduleConnection, ScheduleNode, schedule, schedules
+from schema.sharing import LIVE
 from schema.task_changes import (
     CreateTaskPayload,
     CreateTasksPayload,
@@ -164,6 +165,7 @@ class Mutation:
 class Subscription:
     notifications: AsyncGenerator[NotificationNode, None] = strawberry.subscription(
         resolver=follow_notifications,
+        metadata=LIVE,
         description="""\
 The tenant's notifications (or one owner's), gap-free and in order. With `after`, first what was missed since
 then, then live; without it, live from now. A client that falls too far behind is ended with the error code
@@ -171,15 +173,22 @@ RESYNC and resumes from its last cursor; a cursor older than the retention is re
     )
     task_events: AsyncGenerator[TaskEvent, None] = strawberry.subscription(
         resolver=task_events,
+        metadata=LIVE,
         description="""\
 Every change of state of the tasks that match; the task is as it is when the event is delivered. Live only:
 after a reconnect, read the tasks again; an event may rarely come twice, with the same id.""",
     )
     task_activity: AsyncGenerator[TaskActivity, None] = strawberry.subscription(
         resolver=task_activity,
+        metadata=LIVE,
         description="""\
 Live progress, log lines and changes of one task, from now on; ends when the task ends, at once when it has
 ended already. No line is left out; of progress, the newest is told a few times a second.""",
+    )
+    queue_stats: AsyncGenerator[list[Queue], None] = strawberry.subscription(
+        resolver=queue_stats,
+        metadata=LIVE,
+        description="Queue depths and rates, once per interval; the first within one.",
     )
 
 

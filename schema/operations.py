@@ -27,7 +27,7 @@ from inspect import isawaitable
 from typing import Any, Literal, TypeGuard, cast
 
 import strawberry
-from graphql import ExecutionResult, GraphQLError, OperationType
+from graphql import ExecutionResult, GraphQLError, OperationType, get_operation_ast
 from graphql.execution import (
     Executor,
     create_source_event_stream,
@@ -45,6 +45,7 @@ from schema.errors import present
 from schema.introspection import without_suggestion
 from schema.limits import Limits
 from schema.plans import Execute, Plans
+from schema.sharing import begins_now
 from schema.variables import check_lists
 
 Kind = Literal["query", "mutation", "subscription"]
@@ -87,6 +88,14 @@ class Operations:
         """None when the document cannot be parsed, or does not say which operation is meant."""
         operation = self._documents.read(request.query).operation(request.operation_name)
         return None if operation is None else operation.value
+
+    def begins_now(self, request: OperationRequest) -> bool:
+        """Whether it is a subscription to what happens from now on, the same for all who ask alike."""
+        document = self._documents.read(request.query)
+        if document.node is None or document.errors:
+            return False
+        operation = get_operation_ast(document.node, request.operation_name)
+        return operation is not None and begins_now(self._schema, operation, request.variables)
 
     async def execute(self, request: OperationRequest, context: Context) -> Result:
         """For queries and mutations."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from asyncio import sleep
+from collections.abc import AsyncGenerator
+from datetime import timedelta
 from typing import Annotated
 
 import strawberry
@@ -12,8 +15,11 @@ from domain.tenancy.permissions import Permission
 from domain.work.drafts import KEEP
 from schema.context import Ask, Context
 from schema.permissions import needs
+from schema.refusals import invalid
 from schema.user_errors import Refused, UserError, user_errors
 
+SHORTEST_INTERVAL = timedelta(seconds=1)
+LONGEST_INTERVAL = timedelta(minutes=1)
 Name = Annotated[str, strawberry.argument(description="Of the queue.")]
 
 
@@ -79,6 +85,21 @@ class QueuePayload:
 async def queues(info: Ask) -> list[Queue]:
     context = info.context
     return [Queue.of(each) for each in await context.queues.all(context.caller)]
+
+
+@needs(Permission.READ_QUEUES)
+async def queue_stats(
+    info: Ask,
+    interval: Annotated[
+        timedelta | None, strawberry.argument(description="From a second to a minute.")
+    ] = SHORTEST_INTERVAL,
+) -> AsyncGenerator[list[Queue], None]:
+    pause = SHORTEST_INTERVAL if interval is None else interval
+    if not SHORTEST_INTERVAL <= pause <= LONGEST_INTERVAL:
+        raise invalid("`interval` must be from PT1S to PT1M.", "interval")
+    while True:
+        yield await queues(info)
+        await sleep(pause.total_seconds())
 
 
 @needs(Permission.CHANGE_QUEUES)

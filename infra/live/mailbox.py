@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from math import inf
 from typing import Generic, TypeVar
 
 from domain.live.ports import Resync
@@ -12,27 +13,32 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    def __init__(self, limit: int) -> None:
-        self._items: deque[T] = deque()
+    def __init__(self, limit: int, most: float = inf) -> None:
+        """Takes up to `limit` items, together of a size up to `most`; a single one may be larger."""
+        self._items: deque[tuple[T, int]] = deque()
         self._limit = limit
+        self._most = most
+        self._size = 0
         self._overflowed = False
         self._closed = False
         self._arrival = asyncio.Event()
 
-    def offer(self, item: T) -> bool:
+    def offer(self, item: T, size: int = 0) -> bool:
         """False when this made it overflow. One that has overflowed, or is closed, takes no more."""
         if self._overflowed or self._closed:
             return True
-        if len(self._items) >= self._limit:
+        if len(self._items) >= self._limit or (self._items and self._size + size > self._most):
             self.overflow()
             return False
-        self._items.append(item)
+        self._items.append((item, size))
+        self._size += size
         self._arrival.set()
         return True
 
     def overflow(self) -> None:
         """Something was missed: drop what waits, and tell the subscriber."""
         self._items.clear()
+        self._size = 0
         self._overflowed = True
         self._arrival.set()
 
@@ -53,4 +59,6 @@ class Mailbox(Generic[T]):
                 raise StopAsyncIteration
             self._arrival.clear()
             await self._arrival.wait()
-        return self._items.popleft()
+        item, size = self._items.popleft()
+        self._size -= size
+        return item

@@ -414,7 +414,39 @@ async def test_a_hundred_sockets_cut_by_reset_leave_nothing_behind(served: Serve
     await until(lambda: asyncio.all_tasks() <= before)
 
 
-async def _reset_soon(host: str, port: int) -> asyncio.StreamWriter:
+@pytest.mark.fault(31, "500 subscribers of one execution cut by reset")
+async def test_five_hundred_sockets_that_share_an_execution_leave_nothing_behind(served: Served) -> None:
+    before = asyncio.all_tasks()
+    address = urlsplit(served.address)
+    host, port = address.hostname or "", address.port or 0
+    writers = [await _reset_soon(host, port, "subscription { live }") for _ in range(500)]
+    await until(lambda: served.measure("carillon_shared_subscribers") == 500, 20)
+    assert served.watched.open == 1
+    await served.watched.tell()
+    for writer in writers:
+        cut = writer.get_extra_info("socket")
+        cut.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+    await until(lambda: served.measure("carillon_websocket_connections") == 0, 20)
+    await served.nothing_is_left()
+    assert served.measure("carillon_shared_subscribers") == 0
+    assert served.measure("carillon_shared_subscriptions") == 0
+    await until(lambda: asyncio.all_tasks() <= before)
+
+
+async def test_what_is_shared_differs_by_the_id_alone(served: Served) -> None:
+    async with raw_socket(served.address) as one, raw_socket(served.address) as other:
+        for client, id in ((one, "1"), (other, 'a "quoted" ü')):
+            await say(client, INIT, subscribe("subscription { live }", id))
+            assert await hear(client) == ACK
+        await until(lambda: served.measure("carillon_shared_subscribers") == 2)
+        await served.watched.tell()
+        first, second = await hear(one), await hear(other)
+        assert first == {"id": "1", "type": "next", "payload": {"data": {"live": served.watched.number}}}
+        assert second == first | {"id": 'a "quoted" ü'}
+
+
+async def _reset_soon(host: str, port: int, query: str = "subscription { hang }") -> asyncio.StreamWriter:
     """A subscribed socket that knows no manners."""
     reader, writer = await asyncio.open_connection(host, port)
     head = (
@@ -422,7 +454,7 @@ async def _reset_soon(host: str, port: int) -> asyncio.StreamWriter:
         "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         "sec-websocket-protocol: graphql-transport-ws\r\n\r\n"
     )
-    frames = [json.dumps(message).encode() for message in (INIT, subscribe("subscription { hang }"))]
+    frames = [json.dumps(message).encode() for message in (INIT, subscribe(query))]
     masked = b"".join(b"\x81" + bytes([0x80 | len(frame)]) + b"\0\0\0\0" + frame for frame in frames)
     writer.write(head.encode())
     assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")

@@ -27,6 +27,7 @@ from infra.system import SystemClock, TimeOrderedIds
 from infra.telemetry.trace import current_traceparent
 from schema.context import Context
 from schema.operations import Operations
+from schema.sharing import LIVE
 
 
 class Watched:
@@ -36,6 +37,14 @@ class Watched:
         self.open = 0
         self.yielded = 0
         self.slow = 0
+        self.number = 0
+        self.more = asyncio.Condition()
+
+    async def tell(self) -> None:
+        """To those who follow `live`."""
+        async with self.more:
+            self.number += 1
+            self.more.notify_all()
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,18 @@ class Mutation:
         return number * 2
 
 
+async def _live(info: strawberry.Info[SmallContext, None]) -> AsyncGenerator[int, None]:
+    watched = info.context.watched
+    watched.open += 1
+    try:
+        while True:
+            async with watched.more:
+                await watched.more.wait()
+            yield watched.number
+    finally:
+        watched.open -= 1
+
+
 def _subscription(watched: Watched) -> type:
     @strawberry.type
     class Subscription:
@@ -99,6 +120,8 @@ def _subscription(watched: Watched) -> type:
             begin = int(info.context.resume_after or after) + 1
             for number in range(begin, to + 1):
                 yield Step(cursor=str(number), number=number)
+
+        live: AsyncGenerator[int, None] = strawberry.subscription(resolver=_live, metadata=LIVE)
 
         @strawberry.subscription
         async def hang(self) -> AsyncGenerator[str, None]:

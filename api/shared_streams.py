@@ -1,0 +1,167 @@
+"""One execution of a subscription, and one encoding of each event, for all who subscribed to the same.
+
+A group has one source, which is executed at its own pace: no member can hold it up. What waits for a member is
+bounded; a member that lets it overflow is ended with RESYNC, alone. A group ends with its last member.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+from api.metrics import ApiMetrics
+from api.payloads import write_json
+from api.responses import Response, Responses, response_of, resync
+from domain.clock import Ids
+from domain.live.ports import Resync
+from domain.tenancy.model import Caller
+from infra.background import stop
+from infra.live.mailbox import Mailbox
+from infra.telemetry.trace import in_trace, new_traceparent
+from schema.errors import present
+from schema.operations import OperationRequest, Result
+
+BACKLOG = 1_000
+"""Responses that may wait for one member."""
+BACKLOG_SIZE = 1024 * 1024
+"""Characters of them. One response may always wait, however large it is."""
+AT_ONCE = 100
+"""Members that are woken before others on the loop have their turn."""
+
+Begin = Callable[[], Awaitable[Responses | Result]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sameness:
+    """All that an execution may depend on: whoever has the same is told the same."""
+
+    query: str
+    operation_name: str | None
+    variables: str
+    caller: Caller
+
+    @staticmethod
+    def of(request: OperationRequest, caller: Caller) -> Sameness:
+        variables = write_json(dict(sorted((request.variables or {}).items())))
+        return Sameness(request.query, request.operation_name, variables, caller)
+
+
+class SharedStreams:
+    def __init__(self, metrics: ApiMetrics, ids: Ids) -> None:
+        self.groups: dict[Sameness, Group] = {}
+        self.metrics = metrics
+        self.ids = ids
+
+    async def join(self, sameness: Sameness, caller: Callable[[], Caller], begin: Begin) -> Responses | Result:
+        """What comes from now on. `caller` is asked before each response; what it raises is its end."""
+        group = self.groups.get(sameness)
+        if group is None:
+            group = self.groups[sameness] = Group(self, sameness, begin)
+        member = Member(group, caller)
+        try:
+            await group.begun.wait()
+        except asyncio.CancelledError:
+            await member.aclose()
+            raise
+        if group.refusal is not None:
+            await member.aclose()
+            return group.refusal
+        return member
+
+
+class Group:
+    def __init__(self, owner: SharedStreams, sameness: Sameness, begin: Begin) -> None:
+        self.owner = owner
+        self.sameness = sameness
+        self.members: set[Member] = set()
+        self.begun = asyncio.Event()
+        self.refusal: Result | None = None
+        self._begin = begin
+        owner.metrics.groups.inc()
+        self._running = asyncio.create_task(  # noqa: TID251  owned by the members: the last one waits for its end
+            self._run(), name="shared-subscription"
+        )
+
+    async def leave(self, member: Member) -> None:
+        self.members.discard(member)
+        self.owner.metrics.members.dec()
+        if not self.members:
+            self._forget()
+            await stop(self._running)
+            self.owner.metrics.groups.dec()
+
+    async def _run(self) -> None:
+        with in_trace(new_traceparent()):  # the trace of none of its members
+            try:
+                await self._tell_all()
+            except Exception as fault:  # noqa: BLE001  it is logged, and told to every member
+                await self._tell(response_of({"errors": present([fault], self.owner.ids)}))
+            finally:
+                self._forget()
+                for member in self.members:
+                    member.mailbox.close()
+                self.begun.set()
+
+    async def _tell_all(self) -> None:
+        stream = await self._begin()
+        if isinstance(stream, Result):
+            self.refusal = stream
+            return
+        self.begun.set()
+        async with aclosing(stream):
+            async for response in stream:
+                self.owner.metrics.executions.inc()
+                await self._tell(response)
+
+    async def _tell(self, response: Response) -> None:
+        members = tuple(self.members)
+        self.owner.metrics.deliveries.inc(len(members))
+        for number, member in enumerate(members, 1):
+            if not member.mailbox.offer(response, len(response.text)):
+                self.owner.metrics.resyncs.inc()
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    def _forget(self) -> None:
+        """Whoever comes from now on begins anew."""
+        if self.owner.groups.get(self.sameness) is self:
+            del self.owner.groups[self.sameness]
+
+
+class Member(AsyncIterator[Response]):
+    """One subscriber's way through the responses of its group."""
+
+    __slots__ = ("_caller", "_ended", "_group", "_left", "mailbox")
+
+    def __init__(self, group: Group, caller: Callable[[], Caller]) -> None:
+        self.mailbox: Mailbox[Response] = Mailbox(BACKLOG, BACKLOG_SIZE)
+        self._group = group
+        self._caller = caller
+        self._ended = False
+        self._left = False
+        group.members.add(self)
+        group.owner.metrics.members.inc()
+
+    @override
+    async def __anext__(self) -> Response:
+        if self._ended:
+            raise StopAsyncIteration
+        try:
+            response = await self.mailbox.take()
+        except Resync:
+            return self._end()
+        # Whose rights are others now has to subscribe by them.
+        return response if self._caller() == self._group.sameness.caller else self._end()
+
+    async def aclose(self) -> None:
+        if not self._left:
+            self._left = True
+            await self._group.leave(self)
+
+    def _end(self) -> Response:
+        self._ended = True
+        return resync(self._group.owner.ids)

@@ -1,0 +1,241 @@
+"""Whoever subscribes to the same shares one execution, and is told what they would be told alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from api import shared_streams
+from api.metrics import ApiMetrics
+from api.responses import Response, Responses, encoded
+from api.shared_streams import Sameness, SharedStreams
+from domain.errors import Unauthenticated
+from domain.tenancy.model import Caller, Role
+from schema.operations import OperationRequest, Result
+from tests.support.face import CALLER, CountedIds
+from tests.support.waiting import settle_down
+
+REQUEST = OperationRequest("subscription { live }")
+ALICE = Caller(tenant="acme", owner="alice")
+
+
+class Source:
+    """Counts how often it is begun, and tells each of these what it is given."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.shared = SharedStreams(ApiMetrics(self.registry), CountedIds())
+        self.news: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self.begun = 0
+        self.open = 0
+
+    async def tell(self, *numbers: int) -> None:
+        for number in numbers:
+            self.news.put_nowait({"data": number})
+        await settle_down()
+
+    async def begin(self) -> Responses | Result:
+        self.begun += 1
+        return encoded(self._told())
+
+    async def _told(self) -> AsyncGenerator[dict[str, Any], None]:
+        self.open += 1
+        try:
+            while (body := await self.news.get()) is not None:
+                yield body
+        finally:
+            await asyncio.sleep(0)  # a real one gives a connection back
+            self.open -= 1
+
+    async def join(self, caller: Caller = CALLER, request: OperationRequest = REQUEST) -> Responses:
+        member = await self.shared.join(Sameness.of(request, caller), lambda: caller, self.begin)
+        assert not isinstance(member, Result)
+        return member
+
+    @asynccontextmanager
+    async def joined(self, *callers: Caller) -> AsyncIterator[list[Responses]]:
+        members = [await self.join(each) for each in callers]
+        try:
+            yield members
+        finally:
+            for member in members:
+                await member.aclose()
+
+    def counted(self, name: str) -> float | None:
+        return self.registry.get_sample_value(f"carillon_shared_{name}")
+
+
+@pytest.fixture
+async def source() -> AsyncIterator[Source]:
+    source = Source()
+    yield source
+    assert (source.open, source.shared.groups) == (0, {})
+    assert (source.counted("subscriptions"), source.counted("subscribers")) == (0, 0)
+    assert not [each for each in asyncio.all_tasks() if each.get_name() == "shared-subscription"]
+
+
+def code(response: Response) -> str:
+    [error] = json.loads(response.text)["errors"]
+    return str(error["extensions"]["code"])
+
+
+async def test_all_are_told_one_and_the_same_text(source: Source) -> None:
+    async with source.joined(CALLER, CALLER, CALLER) as members:
+        await source.tell(1, 2)
+        first = [await anext(each) for each in members]
+        second = [await anext(each) for each in members]
+    assert first[0].text == '{"data":1}'
+    assert all(each is first[0] for each in first)
+    assert [each.text for each in second] == ['{"data":2}'] * 3
+    assert source.begun == 1
+    assert (source.counted("executions_total"), source.counted("deliveries_total")) == (2, 6)
+
+
+@pytest.mark.parametrize(
+    ("caller", "request_"),
+    [
+        (ALICE, REQUEST),
+        (Caller(tenant="other"), REQUEST),
+        (Caller(tenant="acme", role=Role.VIEWER), REQUEST),
+        (CALLER, OperationRequest("subscription { live  }")),
+        (CALLER, OperationRequest(REQUEST.query, {"a": 1})),
+        (CALLER, OperationRequest(REQUEST.query, None, "A")),
+    ],
+)
+async def test_what_differs_in_anything_is_executed_apart(
+    source: Source, caller: Caller, request_: OperationRequest
+) -> None:
+    async with source.joined(CALLER):
+        other = await source.join(caller, request_)
+        await other.aclose()
+        assert source.begun == 2
+
+
+async def test_values_that_python_takes_for_equal_are_not_the_same() -> None:
+    values: list[object] = [1, True, 1.0, "1", None]
+    same = {Sameness.of(OperationRequest("", {"a": each}), CALLER) for each in values}
+    assert len(same) == len(values)
+    one, other = ({"a": 1, "b": 2}, {"b": 2, "a": 1})
+    assert Sameness.of(OperationRequest("", one), CALLER) == Sameness.of(OperationRequest("", other), CALLER)
+
+
+async def test_who_joins_in_the_midst_is_told_what_comes_after_and_who_leaves_nothing_more(
+    source: Source,
+) -> None:
+    first = await source.join()
+    await source.tell(1)
+    second = await source.join()
+    await source.tell(2)
+    await first.aclose()
+    await source.tell(3)
+    assert [(await anext(second)).text for _ in range(2)] == ['{"data":2}', '{"data":3}']
+    await second.aclose()
+    assert source.begun == 1
+
+
+async def test_a_slow_reader_is_ended_alone_and_counted(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_streams, "BACKLOG", 3)
+    async with source.joined(CALLER, CALLER) as (slow, quick):
+        for number in range(5):
+            await source.tell(number)
+            assert (await anext(quick)).text == f'{{"data":{number}}}'
+        assert code(await anext(slow)) == "RESYNC"
+        with pytest.raises(StopAsyncIteration):
+            await anext(slow)
+        assert source.counted("resyncs_total") == 1
+        again = await source.join()
+        await source.tell(5)
+        assert (await anext(again)).text == '{"data":5}'
+        await again.aclose()
+
+
+async def test_what_waits_is_bounded_by_its_size_too(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_streams, "BACKLOG_SIZE", 25)
+    async with source.joined(CALLER) as [slow]:
+        await source.tell(1_000_000_000_000_000_000_000)
+        assert (await anext(slow)).text.endswith("000}")
+        await source.tell(1, 2, 3)
+        assert code(await anext(slow)) == "RESYNC"
+
+
+async def test_its_end_reaches_all_and_the_next_one_begins_anew(source: Source) -> None:
+    async with source.joined(CALLER, CALLER) as members:
+        await source.tell(1)
+        source.news.put_nowait(None)
+        await settle_down()
+        for each in members:
+            assert (await anext(each)).text == '{"data":1}'
+            with pytest.raises(StopAsyncIteration):
+                await anext(each)
+        async with source.joined(CALLER):
+            assert source.begun == 2
+
+
+async def test_a_fault_reaches_all(source: Source) -> None:
+    async def fail() -> Responses | Result:
+        raise RuntimeError("password=hunter2")
+
+    same = Sameness.of(REQUEST, CALLER)
+    async with asyncio.TaskGroup() as group:
+        joining = [group.create_task(source.shared.join(same, lambda: CALLER, fail)) for _ in range(2)]
+    for each in joining:
+        member = each.result()
+        assert not isinstance(member, Result)
+        assert code(await anext(member)) == "INTERNAL"
+        await member.aclose()
+
+
+async def test_a_refusal_reaches_all_who_wait_for_it(source: Source) -> None:
+    refusal = Result({"errors": []}, valid=False)
+
+    async def refuse() -> Responses | Result:
+        await asyncio.sleep(0)
+        return refusal
+
+    same = Sameness.of(REQUEST, CALLER)
+    async with asyncio.TaskGroup() as group:
+        joining = [group.create_task(source.shared.join(same, lambda: CALLER, refuse)) for _ in range(2)]
+    assert [each.result() for each in joining] == [refusal, refusal]
+
+
+async def test_who_gives_up_while_it_begins_leaves_nothing_behind(source: Source) -> None:
+    async def never() -> Responses | Result:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    same = Sameness.of(REQUEST, CALLER)
+    joining = asyncio.TaskGroup()
+    async with joining as group:
+        task = group.create_task(source.shared.join(same, lambda: CALLER, never))
+        await settle_down()
+        task.cancel()
+
+
+async def test_whose_credential_ended_is_told_nothing_more_and_the_others_are(source: Source) -> None:
+    def ended() -> Caller:
+        raise Unauthenticated
+
+    async with source.joined(CALLER) as [other]:
+        member = await source.shared.join(Sameness.of(REQUEST, CALLER), ended, source.begin)
+        assert not isinstance(member, Result)
+        await source.tell(1)
+        with pytest.raises(Unauthenticated):
+            await anext(member)
+        await member.aclose()
+        assert (await anext(other)).text == '{"data":1}'
+
+
+async def test_who_became_another_caller_has_to_subscribe_again(source: Source) -> None:
+    member = await source.shared.join(Sameness.of(REQUEST, CALLER), lambda: ALICE, source.begin)
+    assert not isinstance(member, Result)
+    await source.tell(1)
+    assert code(await anext(member)) == "RESYNC"
+    await member.aclose()
