@@ -85,6 +85,7 @@ class Group:
         self._running = asyncio.create_task(  # noqa: TID251  owned by the members: the last one waits for its end
             self._run(), name="shared-subscription"
         )
+        self._running.add_done_callback(lambda _: owner.metrics.groups.dec())
 
     async def leave(self, member: Member) -> None:
         self.members.discard(member)
@@ -92,7 +93,6 @@ class Group:
         if not self.members:
             self._forget()
             await stop(self._running)
-            self.owner.metrics.groups.dec()
 
     async def _run(self) -> None:
         with in_trace(new_traceparent()):  # the trace of none of its members

@@ -219,6 +219,21 @@ async def test_who_gives_up_while_it_begins_leaves_nothing_behind(source: Source
         task.cancel()
 
 
+async def test_the_last_one_may_be_cancelled_while_it_leaves(source: Source) -> None:
+    member = await source.join()
+    await source.tell(1)
+    async with asyncio.TaskGroup() as group:
+        leaving = group.create_task(_leave(member))
+        await asyncio.sleep(0)
+        leaving.cancel()
+    await settle_down()
+    assert leaving.cancelled()
+
+
+async def _leave(member: Responses) -> None:
+    await member.aclose()
+
+
 async def test_whose_credential_ended_is_told_nothing_more_and_the_others_are(source: Source) -> None:
     def ended() -> Caller:
         raise Unauthenticated
