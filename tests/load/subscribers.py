@@ -84,6 +84,7 @@ def _app(face: Face, feed: LiveTaskFeed, registry: CollectorRegistry, subscriber
         new_context=lambda caller: contexts.new(caller, new_traceparent()),
         metrics=metrics,
         clock=SystemClock(),
+        timeout=Settings().operation_timeout,
         ids=TimeOrderedIds(),
     )
     return application(

@@ -71,6 +71,7 @@ SUBSCRIPTIONS = {
     "notifications": Field(ANY, VIEWER),
     "taskEvents": Field(ANY, VIEWER),
     "taskActivity": Field(f'(taskId: "{{task}}") {ANY}', VIEWER),
+    "queueStats": Field(ANY, VIEWER, bound=False),
 }
 FIELDS = {"query": QUERIES, "mutation": MUTATIONS, "subscription": SUBSCRIPTIONS}
 CASES = [
