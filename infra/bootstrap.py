@@ -67,6 +67,7 @@ from infra.postgres.rescue import PostgresRescue
 from infra.postgres.retention import PostgresRetention
 from infra.postgres.schedules import PostgresSchedules
 from infra.postgres.tasks import PostgresTasks
+from infra.postgres.tenants import RoleNotMade
 from infra.postgres.webhook_secrets import PostgresWebhookSecrets
 from infra.postgres.workers import PostgresWorkers
 from infra.rabbit.broker import build_rabbit_broker
@@ -298,6 +299,8 @@ async def migrate_database(settings: Settings) -> None:
     async with _database_url(settings) as url:
         try:
             await _migrate(url)
+        except RoleNotMade as fault:
+            raise CannotStart(str(fault)) from fault
         except (*OUTAGES, TimeoutError) as fault:
             raise CannotStart(
                 f"The database cannot be migrated: {fault}. It must exist, and its user own it."

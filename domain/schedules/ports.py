@@ -64,7 +64,7 @@ Change = Callable[[Schedule, datetime], Schedule]
 class Schedules(Protocol):
     """The stored schedules. Only the clock of the database decides when something is."""
 
-    async def add(self, make: Make) -> Schedule: ...
+    async def add(self, tenant: str, make: Make) -> Schedule: ...
 
     async def find(self, tenant: str, ids: Sequence[UUID]) -> list[Schedule | None]:
         """One answer for each id, in the order asked."""

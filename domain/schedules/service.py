@@ -57,7 +57,7 @@ class ScheduleService:
         await self._checker.note_draft(caller, draft, self._clock.now(), faults)
         faults.settle()
         id = self._ids.next()
-        made = await self._schedules.add(lambda now: self._schedule(id, caller, draft, now))
+        made = await self._schedules.add(caller.tenant, lambda now: self._schedule(id, caller, draft, now))
         self._signals.send(Signal.SCHEDULES)
         return made
 

@@ -69,7 +69,7 @@ class PostgresBulkTasks:
 
     async def count(self, tenant: str, change: BulkChange, wanted: TaskFilter, limit: int) -> int:
         counted = 0
-        async with self._database.work("count_many") as connection:
+        async with self._database.work("count_many", tenant) as connection:
             for group in _groups(change, wanted):
                 where, arguments = await listing_conditions(connection, tenant, group)
                 pick = _pick(change, where, limit - counted)
@@ -77,7 +77,7 @@ class PostgresBulkTasks:
         return counted
 
     async def _change(self, tenant: str, change: BulkChange, wanted: TaskFilter, limit: int) -> Batch:
-        async with self._database.work(f"{change.value.lower()}_many") as connection:
+        async with self._database.work(f"{change.value.lower()}_many", tenant) as connection:
             where, arguments = await listing_conditions(connection, tenant, wanted)
             statement = CHANGE.format(
                 pick=_pick(change, where, limit),

@@ -13,6 +13,7 @@ import asyncpg
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from domain.errors import Unavailable
+from infra.postgres.tenants import ROLE_MISSING, SETTINGS, TenantConnection, act_for
 
 # Quoted: they are generic for the type checker alone.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -35,6 +36,7 @@ OUTAGES = (
     asyncpg.UndefinedTableError,  # the database is not migrated, or not to this version
     asyncpg.UndefinedColumnError,
     asyncpg.UndefinedFunctionError,
+    asyncpg.InsufficientPrivilegeError,  # tenants have been granted nothing by the version it is migrated to
     asyncpg.InvalidCachedStatementError,  # it was migrated a moment ago: what is prepared is of before
     asyncpg.SerializationError,
 )
@@ -57,45 +59,55 @@ class DatabaseMetrics:
 
 
 class Database:
-    """A pool of connections. Each piece of work has a name, for its figures."""
+    """Pools of connections. Each piece of work has a name, for its figures.
 
-    def __init__(self, pool: Pool, limit: float, metrics: DatabaseMetrics) -> None:
-        self._pool = pool
+    What is done for a tenant has connections of its own, on which the rows of no other tenant are there.
+    """
+
+    def __init__(self, everyones: Pool, tenants: Pool, limit: float, metrics: DatabaseMetrics) -> None:
+        self._everyones = everyones
+        self._tenants = tenants
         self.limit = limit
         """Seconds a piece of work may last."""
         self._metrics = metrics
         self._down = False
 
     @asynccontextmanager
-    async def work(self, name: str) -> AsyncIterator[Connection]:
-        """A connection for a short while. Raises Unavailable when PostgreSQL cannot do it in time."""
+    async def work(self, name: str, tenant: str | None = None) -> AsyncIterator[Connection]:
+        """A connection for a short while. Raises Unavailable when PostgreSQL cannot do it in time.
+
+        Without a tenant it is the engine's, and bound to none.
+        """
         began = time.perf_counter()
+        pool = self._everyones if tenant is None else self._tenants
         try:
             async with asyncio.timeout(self.limit):
-                connection = await self._pool.acquire()
+                connection = await _acquired(pool)
                 try:
+                    if tenant is not None:
+                        await act_for(connection, tenant)
                     yield connection
                 except (TimeoutError, asyncio.CancelledError):
                     # It may be half-way through a statement that will never end: nobody may get it next.
                     connection.terminate()
                     raise
                 finally:
-                    await self._pool.release(connection)
+                    await pool.release(connection)
         except (*OUTAGES, TimeoutError) as fault:
             self._note_outage(name, fault)
             raise Unavailable("PostgreSQL") from fault
         self._note_success(name, time.perf_counter() - began)
 
     @asynccontextmanager
-    async def transaction(self, name: str) -> AsyncIterator[Connection]:
+    async def transaction(self, name: str, tenant: str | None = None) -> AsyncIterator[Connection]:
         """The same, in one transaction: committed when left normally, else rolled back."""
-        async with self.begun(name, "begin") as connection:
+        async with self.begun(name, "begin", tenant) as connection:
             yield connection
 
     @asynccontextmanager
-    async def begun(self, name: str, begin: str) -> AsyncIterator[Connection]:
+    async def begun(self, name: str, begin: str, tenant: str | None = None) -> AsyncIterator[Connection]:
         """The same, begun by these commands, in one round trip with their `begin`."""
-        async with self.work(name) as connection:
+        async with self.work(name, tenant) as connection:
             try:
                 await connection.execute(begin)
                 yield connection
@@ -135,24 +147,47 @@ async def open_database(
 ) -> AsyncIterator[Database]:
     """Connects when it is first used: a process may start before its server does.
 
-    `settings` are asked of the server for these connections, beside those of every other.
+    `size` is how many there may be of those for tenants, and of the others. `settings` are asked of the server
+    for them, beside those of every connection.
     """
+    asked = connection_settings(limit) | dict(settings or {})
+    async with (
+        _open_pool(url, size, limit, asked, asyncpg.Connection) as everyones,
+        _open_pool(url, size, limit, asked | SETTINGS, TenantConnection) as tenants,
+    ):
+        yield Database(everyones, tenants, limit, metrics)
+
+
+@asynccontextmanager
+async def _open_pool(
+    url: str, size: int, limit: float, settings: dict[str, str], kind: type[asyncpg.Connection[asyncpg.Record]]
+) -> AsyncIterator[Pool]:
     pool = await asyncpg.create_pool(
         url,
         min_size=0,
         max_size=size,
         timeout=limit,
         reset=_leave_as_it_is,
-        server_settings=connection_settings(limit) | dict(settings or {}),
+        server_settings=settings,
+        connection_class=kind,
     )
     try:
-        yield Database(pool, limit, metrics)
+        yield pool
     finally:
         try:
             async with asyncio.timeout(min(limit, CLOSE_LIMIT)):
                 await pool.close()
         except (TimeoutError, *OUTAGES):
             pool.terminate()
+
+
+async def _acquired(pool: Pool) -> asyncpg.pool.PoolConnectionProxy[asyncpg.Record]:
+    try:
+        return await pool.acquire()
+    except ROLE_MISSING as fault:
+        raise asyncpg.InvalidAuthorizationSpecificationError(
+            f"the role of tenants cannot be taken ({fault}): carillon migrate makes it"
+        ) from fault
 
 
 ENGINE_SETTINGS = {
@@ -189,4 +224,4 @@ def columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
 
 
 async def _leave_as_it_is(_: Connection) -> None:
-    """Nothing of ours outlives its transaction, so the round trip of a reset would buy nothing."""
+    """Nothing of ours outlives its transaction but the tenant, which is set for each piece of work."""

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from infra.postgres.tenants import make_role
+
 CONNECT_SECONDS = 10
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -18,10 +20,14 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 async def migrate(url: str, to: str = "head") -> None:
     """Apply what is missing up to that version, all or nothing; two at once wait for each other.
 
-    Raises what asyncpg does when the database cannot be connected to.
+    Raises what asyncpg does when the database cannot be connected to, and RoleNotMade.
     """
     # SQLAlchemy would wrap what is wrong with the connection in words of its own.
-    await (await asyncpg.connect(url, timeout=CONNECT_SECONDS)).close()
+    plain = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+    try:
+        await make_role(plain)
+    finally:
+        await plain.close()
     engine = create_async_engine(
         "postgresql+asyncpg://", poolclass=NullPool, async_creator=lambda: asyncpg.connect(url)
     )

@@ -69,7 +69,7 @@ class PostgresNotifications:
         return frozenset(record["tenant"] for record in records)
 
     async def find(self, tenant: str, ids: Sequence[UUID]) -> list[Notification | None]:
-        async with self._database.work("find_notifications") as connection:
+        async with self._database.work("find_notifications", tenant) as connection:
             records = await connection.fetch(FIND, tenant, list(ids))
         found = {record["id"]: _notification(record) for record in records}
         return [found.get(id) for id in ids]
@@ -99,14 +99,14 @@ class PostgresNotifications:
             select {COLUMNS} from notifications where {" and ".join(where)}
             order by seq {direction} limit {request.size + 1}
         """
-        async with self._database.work("list_notifications") as connection:
+        async with self._database.work("list_notifications", tenant) as connection:
             records = await connection.fetch(statement, *arguments)
         return page_of([_notification(record) for record in records], request)
 
     async def of_tasks(
         self, tenant: str, task_ids: Sequence[UUID], first: int, after: int = 0
     ) -> list[list[Notification]]:
-        async with self._database.work("notifications_of_tasks") as connection:
+        async with self._database.work("notifications_of_tasks", tenant) as connection:
             records = await connection.fetch(OF_TASKS, tenant, list(task_ids), first, after)
         found: dict[UUID, list[Notification]] = {}
         for record in records:
@@ -114,19 +114,19 @@ class PostgresNotifications:
         return [found.get(id, []) for id in task_ids]
 
     async def after(self, tenant: str, seq: int, limit: int) -> list[Notification]:
-        async with self._database.work("notifications_after") as connection:
+        async with self._database.work("notifications_after", tenant) as connection:
             records = await connection.fetch(AFTER, tenant, seq, limit)
         if seq < records[0]["pruned_seq"]:
             raise CursorExpired
         return [_notification(record) for record in records if record["seq"] is not None]
 
     async def last_seq(self, tenant: str) -> int:
-        async with self._database.work("last_notification") as connection:
+        async with self._database.work("last_notification", tenant) as connection:
             last: int | None = await connection.fetchval(LAST, tenant)
         return last or 0
 
     async def unread_count(self, tenant: str, owner: str | None = None) -> int:
-        async with self._database.work("unread_notifications") as connection:
+        async with self._database.work("unread_notifications", tenant) as connection:
             count: int = await connection.fetchval(UNREAD, tenant, owner)
         return count
 
@@ -141,7 +141,7 @@ class PostgresNotifications:
         given = None if ids is None else list(ids)
         marked = 0
         while True:
-            async with self._database.work("mark_notifications_read") as connection:
+            async with self._database.work("mark_notifications_read", tenant) as connection:
                 status = await connection.execute(MARK_READ, tenant, given, up_to, owner)
             batch = int(status.removeprefix("UPDATE "))
             marked += batch

@@ -98,7 +98,7 @@ class PostgresQueues:
     async def change(self, tenant: str, name: str, edit: QueueEdit, limit: int) -> None:
         given = edit.given()
         # As a claim does: none that began before still goes by what was set then.
-        async with self._database.begun("change_queue", BEGIN_LOCKED) as connection:
+        async with self._database.begun("change_queue", BEGIN_LOCKED, tenant) as connection:
             if await connection.fetchval(OTHERS, tenant, name) >= limit:
                 raise TooMany(
                     f"Something is set for {limit:,} queues already: the most there may be.", ("name",)
@@ -116,6 +116,6 @@ class PostgresQueues:
             await connection.execute(FORGET, tenant, name)
 
     async def _figures(self, tenant: str, name: str | None, limit: int) -> list[Queue]:
-        async with self._database.work("queues") as connection:
+        async with self._database.work("queues", tenant) as connection:
             records = await connection.fetch(FIGURES, tenant, name, limit)
         return [Queue(**record) for record in records]

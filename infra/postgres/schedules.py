@@ -55,14 +55,14 @@ class PostgresSchedules:
         self._database = database
         self._seals = seals
 
-    async def add(self, make: Make) -> Schedule:
-        async with self._database.transaction("add_schedule") as connection:
+    async def add(self, tenant: str, make: Make) -> Schedule:
+        async with self._database.transaction("add_schedule", tenant) as connection:
             schedule = self._sealed(make(await connection.fetchval("select now()")))
             await connection.execute(INSERT, *_values(schedule, self._seals))
         return schedule
 
     async def find(self, tenant: str, ids: Sequence[UUID]) -> list[Schedule | None]:
-        async with self._database.work("find_schedules") as connection:
+        async with self._database.work("find_schedules", tenant) as connection:
             records = await connection.fetch(FIND, tenant, list(ids))
         found = {record["id"]: schedule_from(record) for record in records}
         return [found.get(id) for id in ids]
@@ -84,7 +84,7 @@ class PostgresSchedules:
             select {COLUMNS} from schedules where {" and ".join(where)}
             order by id {"desc" if request.backwards else "asc"} limit {request.size + 1}
         """  # schedules_by_tenant, schedules_by_owner
-        async with self._database.work("list_schedules") as connection:
+        async with self._database.work("list_schedules", tenant) as connection:
             records = await connection.fetch(statement, *arguments)
         return page_of([schedule_from(record) for record in records], request)
 
@@ -97,7 +97,7 @@ class PostgresSchedules:
         version: int | None = None,
         owner: str | None = None,
     ) -> Schedule:
-        async with self._database.transaction("change_schedule") as connection:
+        async with self._database.transaction("change_schedule", tenant) as connection:
             record = await _locked(connection, tenant, id, version, owner)
             before = schedule_from(record)
             after = change(before, record["now"])
@@ -109,7 +109,7 @@ class PostgresSchedules:
     async def delete(
         self, tenant: str, id: UUID, *, version: int | None = None, owner: str | None = None
     ) -> None:
-        async with self._database.transaction("delete_schedule") as connection:
+        async with self._database.transaction("delete_schedule", tenant) as connection:
             await _locked(connection, tenant, id, version, owner)
             await connection.execute(DELETE, id)
 

@@ -147,25 +147,26 @@ class PostgresTasks:
 
     def _writing(self, tasks: Sequence[Task]) -> AbstractAsyncContextManager[Connection]:
         """One statement is a transaction of its own; only a batch that may meet a key needs to be undone."""
+        tenant = tasks[0].tenant
         if len(tasks) > 1 and any(task.key is not None for task in tasks):
-            return self._database.transaction("add_tasks")
-        return self._database.work("add_tasks")
+            return self._database.transaction("add_tasks", tenant)
+        return self._database.work("add_tasks", tenant)
 
     async def find(self, tenant: str, ids: Sequence[UUID]) -> list[Task | None]:
-        async with self._database.work("find_tasks") as connection:
+        async with self._database.work("find_tasks", tenant) as connection:
             records = await connection.fetch(FIND, tenant, list(ids))
         found = {record["id"]: task_from(record) for record in records}
         return [found.get(id) for id in ids]
 
     async def find_by_key(self, tenant: str, key: str) -> Task | None:
-        async with self._database.work("find_task_by_key") as connection:
+        async with self._database.work("find_task_by_key", tenant) as connection:
             record = await connection.fetchrow(FIND_BY_KEYS, tenant, [key])
         return task_from(record) if record else None
 
     async def page(
         self, tenant: str, wanted: TaskFilter, order: TaskOrder, request: PageRequest[TaskPlace]
     ) -> Page[Task]:
-        async with self._database.work("list_tasks") as connection:
+        async with self._database.work("list_tasks", tenant) as connection:
             where, arguments = await listing_conditions(connection, tenant, wanted, ORDERS[order])
             where, tail = page_clause(where, arguments, ORDERS[order], request)
             records = await connection.fetch(
@@ -174,7 +175,7 @@ class PostgresTasks:
         return page_of([task_from(record) for record in records], request)
 
     async def count(self, tenant: str, wanted: TaskFilter, limit: int) -> int | None:
-        async with self._database.work("count_tasks") as connection:
+        async with self._database.work("count_tasks", tenant) as connection:
             where, arguments = await listing_conditions(connection, tenant, wanted)
             count: int = await connection.fetchval(
                 f"select count(*) from (select from tasks where {' and '.join(where)} limit {limit + 1}) as t",
@@ -192,7 +193,7 @@ class PostgresTasks:
         version: int | None = None,
         owner: str | None = None,
     ) -> Task:
-        async with self._database.transaction("change_task") as connection:
+        async with self._database.transaction("change_task", tenant) as connection:
             record = await _locked(connection, tenant, id, version, owner)
             before = task_from(record)
             after = change(before, record["now"])
@@ -207,7 +208,7 @@ class PostgresTasks:
     async def delete(
         self, tenant: str, id: UUID, *, version: int | None = None, owner: str | None = None
     ) -> None:
-        async with self._database.transaction("delete_task") as connection:
+        async with self._database.transaction("delete_task", tenant) as connection:
             record = await _locked(connection, tenant, id, version, owner)
             task_from(record).deletable()
             await connection.execute(DELETE, id)

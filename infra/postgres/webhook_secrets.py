@@ -53,7 +53,7 @@ class PostgresWebhookSecrets:
         self._keys = keys
 
     async def add(self, tenant: str, id: UUID, origin: str | None, most: int) -> Made:
-        async with self._database.transaction("add_webhook_secret") as connection:
+        async with self._database.transaction("add_webhook_secret", tenant) as connection:
             await _begin(connection, tenant)
             if await connection.fetchval(COUNT, tenant) >= most:
                 raise TooMany(f"There are at most {most} secrets, and there are as many.")
@@ -63,7 +63,7 @@ class PostgresWebhookSecrets:
             return await self._insert(connection, tenant, id, origin or "")
 
     async def rotate(self, tenant: str, id: UUID, fresh: UUID, overlap: timedelta) -> Made:
-        async with self._database.transaction("rotate_webhook_secret") as connection:
+        async with self._database.transaction("rotate_webhook_secret", tenant) as connection:
             await _begin(connection, tenant)
             old = await connection.fetchrow(FIND, tenant, id)
             if old is None:
@@ -77,21 +77,21 @@ class PostgresWebhookSecrets:
             return await self._insert(connection, tenant, fresh, old["origin"])
 
     async def delete(self, tenant: str, id: UUID) -> None:
-        async with self._database.work("delete_webhook_secret") as connection:
+        async with self._database.work("delete_webhook_secret", tenant) as connection:
             if await connection.fetchval(DELETE, tenant, id) is None:
                 raise NotFound("There is no such secret.")
 
     async def valid(self, tenant: str) -> list[WebhookSecret]:
-        async with self._database.work("webhook_secrets") as connection:
+        async with self._database.work("webhook_secrets", tenant) as connection:
             return [_shown(record) for record in await connection.fetch(LIST, tenant)]
 
     async def find(self, tenant: str, id: UUID) -> WebhookSecret | None:
-        async with self._database.work("find_webhook_secret") as connection:
+        async with self._database.work("find_webhook_secret", tenant) as connection:
             record = await connection.fetchrow(FIND, tenant, id)
         return None if record is None else _shown(record)
 
     async def signing(self, tenant: str, origin: str) -> Sequence[SigningKey]:
-        async with self._database.work("signing_secrets") as connection:
+        async with self._database.work("signing_secrets", tenant) as connection:
             records = await connection.fetch(SIGNING, tenant, origin)
         chosen = [record for record in records if record["origin"] == records[0]["origin"]]
         return [SigningKey(key=self._opened(record), retires_at=record["retires_at"]) for record in chosen]

@@ -33,7 +33,7 @@ async def filled(storage: Storage, ring: KeyRing) -> list[UUID]:
     tasks = PostgresTasks(storage.database, HeaderSeals(ring))
     added = await tasks.add([a_task(action=WEBHOOK), a_task(), a_task(action=WEBHOOK)])
     schedules = PostgresSchedules(storage.database, HeaderSeals(ring))
-    await schedules.add(partial(a_schedule, task=replace(TEMPLATE, action=WEBHOOK)))
+    await schedules.add("acme", partial(a_schedule, task=replace(TEMPLATE, action=WEBHOOK)))
     secrets = PostgresWebhookSecrets(storage.database, ring)
     made = await secrets.add("acme", ids.next(), ORIGIN, 9)
     await secrets.rotate("acme", made.record.id, ids.next(), timedelta(days=1))

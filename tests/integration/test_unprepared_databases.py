@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from urllib.parse import urlsplit
+
+import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -9,8 +16,11 @@ from domain.errors import Unavailable
 from infra.bootstrap import CannotStart, migrate_database
 from infra.postgres.database import DatabaseMetrics, open_database
 from infra.postgres.figures import PostgresFigures
+from infra.postgres.migrate import migrate
+from infra.postgres.tenants import ROLE
 from infra.settings import Settings
-from tests.support.services import fresh_database
+from tests.support.services import database_name, fresh_database
+from tests.support.storage import a_task, open_storage
 
 pytestmark = pytest.mark.postgres
 
@@ -35,3 +45,57 @@ async def test_a_database_that_is_not_there_cannot_be_migrated_and_is_named(post
         gone = url
     with pytest.raises(CannotStart, match=gone.rpartition("/")[2].partition("?")[0]):
         await migrate_database(Settings.model_validate({"database_url": gone}))
+
+
+@asynccontextmanager
+async def plain_owner(server: str, url: str) -> AsyncIterator[str]:
+    """The URL of that database as a user that owns it, and may do no more than that."""
+    user = f"carillon_test_{secrets.token_hex(6)}"
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute(f"create role {user} login password '{user}'")
+        await connection.execute(f'alter database "{database_name(url)}" owner to {user}')
+        place = urlsplit(url)
+        host = place.netloc.rpartition("@")[2]
+        yield place._replace(netloc=f"{user}:{user}@{host}").geturl()
+        await connection.execute(f'alter database "{database_name(url)}" owner to current_user')
+        there = await asyncpg.connect(url)
+        await there.execute(f"drop owned by {user} cascade")
+        await there.close()
+    finally:
+        await connection.execute(f"drop role {user}")
+        await connection.close()
+
+
+async def test_a_user_that_may_make_no_role_is_told_what_to_run_and_then_needs_no_more(
+    postgres_server: str,
+) -> None:
+    async with (
+        fresh_database(postgres_server) as url,
+        plain_owner(postgres_server, url) as mine,
+    ):
+        with pytest.raises(CannotStart, match=f"create role {ROLE} nologin; grant {ROLE} to") as told:
+            await migrate_database(Settings.model_validate({"database_url": mine}))
+        commands = str(told.value).partition("run: ")[2]
+        administrator = await asyncpg.connect(postgres_server)
+        await administrator.execute(commands.partition("; ")[2])  # the role is the server's, and there already
+        await administrator.close()
+        await migrate_database(Settings.model_validate({"database_url": mine}))
+        async with open_storage(mine) as storage:
+            (id,) = await storage.added(a_task())
+            await storage.a_worker()
+            assert await storage.claimed(1) == [id]
+            assert (await storage.task(id)).title == "Water the plants"
+
+
+async def test_before_this_version_is_migrated_to_what_tenants_ask_for_is_unavailable(
+    postgres_server: str,
+) -> None:
+    async with (
+        fresh_database(postgres_server, fill=partial(migrate, to="0008")) as url,
+        open_storage(url) as storage,
+    ):
+        with pytest.raises(Unavailable):
+            await storage.added(a_task())
+        await migrate(url)
+        assert len(await storage.added(a_task())) == 1

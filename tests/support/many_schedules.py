@@ -105,7 +105,7 @@ async def _fill(url: str, watcher: Any, count: int) -> datetime:
         LEAD + timedelta(seconds=count // FILLED_EACH_SECOND),
     )
     async with open_storage(url) as storage:
-        first = [await storage.schedules.add(partial(_hourly, zone, start)) for zone in ZONES]
+        first = [await storage.schedules.add("acme", partial(_hourly, zone, start)) for zone in ZONES]
     assert {schedule.next_fire_time for schedule in first} == {start}
     await watcher.execute(COPIES, count // len(ZONES), [schedule.id for schedule in first])
     await watcher.execute("analyze")

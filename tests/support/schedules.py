@@ -56,7 +56,8 @@ class Garden:
         return now
 
     async def add(self, **changes: Any) -> Schedule:
-        return await self.storage.schedules.add(lambda now: a_schedule(now, **changes))
+        tenant = changes.get("tenant", "acme")
+        return await self.storage.schedules.add(tenant, lambda now: a_schedule(now, **changes))
 
     async def add_passed(self, times: int, every: timedelta = timedelta(hours=1), **changes: Any) -> Schedule:
         """The last of so many fire times passed ten seconds ago, and nothing has fired yet."""
@@ -68,7 +69,7 @@ class Garden:
                 now, **{"recurrence": Every(every), "anchor": anchor, "settled_until": anchor, **changes}
             )
 
-        return await self.storage.schedules.add(make)
+        return await self.storage.schedules.add(changes.get("tenant", "acme"), make)
 
     async def find(self, schedule: Schedule) -> Schedule:
         [found] = await self.storage.schedules.find(schedule.tenant, [schedule.id])

@@ -112,7 +112,11 @@ class Storage:
     """What the engine's writes told of."""
 
     async def added(self, *tasks: Task) -> list[UUID]:
-        return [added.task.id for added in await self.tasks.add(tasks)]
+        by_tenant: dict[str, list[Task]] = {}
+        for task in tasks:
+            by_tenant.setdefault(task.tenant, []).append(task)
+        added = {tenant: iter(await self.tasks.add(mine)) for tenant, mine in by_tenant.items()}
+        return [next(added[task.tenant]).task.id for task in tasks]
 
     async def claimed(self, limit: int) -> list[UUID]:
         return list((await self.due_tasks.claim(limit)).ids)

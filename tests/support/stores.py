@@ -355,7 +355,7 @@ class StoredSchedules:
     calls: list[str] = field(default_factory=list)
     rows: dict[UUID, Schedule] = field(default_factory=dict)
 
-    async def add(self, make: Make) -> Schedule:
+    async def add(self, tenant: str, make: Make) -> Schedule:
         self.calls.append("add_schedule")
         made = make(self.clock.now())
         self.rows[made.id] = made
