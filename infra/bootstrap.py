@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from domain.actions.ports import HandlerRunner, Handlers, Webhooks
 from domain.attempts.ports import Activity, ActivityFeed, Attempts, DueTasks, Rescue, Workers
+from domain.audit.ports import AuditLog
 from domain.budgets.ports import Budgets, Rates
 from domain.clock import Clock, Ids
 from domain.contracts.events import Event
@@ -53,6 +54,8 @@ from infra.memory.cache import open_memory_cache
 from infra.postgres.access_tokens import PostgresAccessTokens
 from infra.postgres.activity import PostgresActivity
 from infra.postgres.attempts import PostgresAttempts
+from infra.postgres.audit_log import SETTINGS as AUDIT_SETTINGS
+from infra.postgres.audit_log import PostgresAuditLog
 from infra.postgres.bulk import PostgresBulkTasks
 from infra.postgres.database import ENGINE_SETTINGS, OUTAGES, DatabaseMetrics, open_database
 from infra.postgres.due_tasks import PostgresDueTasks
@@ -95,6 +98,7 @@ PATIENCE = 30.0
 """Seconds that work may take which nobody waits for, over a connection of its own: to remove a part of what is
 old, or to look at all that waits."""
 ENGINE_POOL = 4
+AUDIT_POOL = 2
 CLOSE_LIMIT = 2.0
 """Seconds a broker's connections may take to close."""
 
@@ -134,6 +138,7 @@ class Services:
     webhooks: Webhooks
     webhook_secrets: WebhookSecrets
     access_tokens: AccessTokens
+    audit_log: AuditLog
     origins: Origins
     recurrences: Recurrences
     schedules: Schedules
@@ -183,6 +188,15 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 limit=settings.database_timeout,
                 metrics=database_metrics,
                 settings=ENGINE_SETTINGS,
+            )
+        )
+        auditing = await stack.enter_async_context(
+            open_database(
+                url,
+                size=AUDIT_POOL,
+                limit=settings.database_timeout,
+                metrics=database_metrics,
+                settings=AUDIT_SETTINGS,
             )
         )
         figures = PostgresFigures(database)
@@ -247,6 +261,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             webhooks=_build_webhooks(settings, clock, keys, webhook_secrets, registry),
             webhook_secrets=webhook_secrets,
             access_tokens=PostgresAccessTokens(database),
+            audit_log=PostgresAuditLog(auditing),
             origins=Rules(settings.http_allow_insecure, settings.http_allowed_networks),
         )
 

@@ -137,6 +137,7 @@ class Settings(BaseSettings):
     """Failed tasks are the dead letters: they can be run again for as long."""
     retain_attempts_days: float = Field(default=30, gt=0, le=36_500)
     retain_notifications_days: float = Field(default=90, gt=0, le=36_500)
+    retain_audit_log_days: float = Field(default=90, gt=0, le=36_500)
     prune_interval: float = Field(default=60, gt=0)
     """Between two looks for what is older."""
 

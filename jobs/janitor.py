@@ -25,6 +25,7 @@ class Table(StrEnum):
     TASKS = "tasks"
     ATTEMPTS = "attempts"
     NOTIFICATIONS = "notifications"
+    AUDIT_LOG = "audit_log"
 
 
 async def prune_once(services: Services, table: Table, metrics: JobMetrics) -> int:
@@ -71,6 +72,13 @@ async def _prune_notifications(services: Services, metrics: JobMetrics) -> int:
     return removed
 
 
+async def _prune_audit_log(services: Services, metrics: JobMetrics) -> int:
+    older_than = timedelta(days=services.settings.retain_audit_log_days)
+    removed = await services.retention.prune_audit_log(older_than, BATCH)
+    metrics.pruned.labels(Table.AUDIT_LOG.value).inc(removed)
+    return removed
+
+
 def _kept(settings: Settings) -> dict[TaskState, float]:
     return {
         TaskState.SUCCEEDED: settings.retain_succeeded_days,
@@ -83,4 +91,5 @@ _PRUNE = {
     Table.TASKS: _prune_tasks,
     Table.ATTEMPTS: _prune_attempts,
     Table.NOTIFICATIONS: _prune_notifications,
+    Table.AUDIT_LOG: _prune_audit_log,
 }

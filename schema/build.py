@@ -9,6 +9,7 @@ from graphql import GraphQLInputObjectType
 from strawberry.schema.config import StrawberryConfig
 
 from schema.attempts import AttemptNode
+from schema.audit_log import AuditLogConnection, audit_log
 from schema.bulk_changes import CancelTasksPayload, ReplayTasksPayload, cancel_tasks, replay_tasks
 from schema.handlers import Handler, handlers
 from schema.live import TaskActivity, TaskEvent, follow_notifications, task_activity, task_events
@@ -16,7 +17,7 @@ from schema.lookup import node, nodes
 from schema.node import Node
 from schema.notification_changes import MarkNotificationsReadPayload, mark_notifications_read
 from schema.notifications import NotificationConnection, NotificationNode, notifications
-from schema.permissions import permission_of
+from schema.permissions import is_audited, permission_of
 from schema.queues import Queue, QueuePayload, pause_queue, queue_stats, queues, resume_queue, update_queue
 from schema.recurrences import RecurrencePreview, preview_recurrence
 from schema.scalars import SCALARS
@@ -87,6 +88,10 @@ class Query:
     preview_recurrence: RecurrencePreview = strawberry.field(
         resolver=preview_recurrence,
         description="Validates a recurrence and shows when it would fire, without storing it.",
+    )
+    audit_log: AuditLogConnection = strawberry.field(
+        resolver=audit_log,
+        description="The mutations asked for, the latest first. For administrators bound to no owner.",
     )
 
 
@@ -220,3 +225,5 @@ def _check_permissions(*roots: type) -> None:
             resolver = field.base_resolver
             if resolver is None or permission_of(resolver.wrapped_func) is None:
                 raise TypeError(f"{root.__name__}.{field.name} needs no permission: say which with `needs`")
+            if root is Mutation and not is_audited(resolver.wrapped_func):
+                raise TypeError(f"Mutation.{field.name} is not in the audit log: decorate it with `changes`")

@@ -13,7 +13,7 @@ from domain.tasks.listing import TaskFilter
 from domain.tenancy.permissions import Permission
 from schema.context import Ask
 from schema.filters import TaskFilterInput, read_filter
-from schema.permissions import needs
+from schema.permissions import changes
 from schema.user_errors import Refused, UserError, user_errors
 
 _FILTER = "Which of them; it must have a condition at least."
@@ -52,7 +52,7 @@ class CancelTasksPayload:
     errors: list[UserError] = strawberry.field(description=_ERRORS)
 
 
-@needs(Permission.CHANGE)
+@changes(Permission.CHANGE)
 async def replay_tasks(
     info: Ask, input: Annotated[ReplayTasksInput, strawberry.argument(description="Which ones.")]
 ) -> ReplayTasksPayload:
@@ -66,7 +66,7 @@ async def replay_tasks(
     return ReplayTasksPayload(count=count, errors=[])
 
 
-@needs(Permission.CHANGE)
+@changes(Permission.CHANGE)
 async def cancel_tasks(
     info: Ask, input: Annotated[CancelTasksInput, strawberry.argument(description="Which ones.")]
 ) -> CancelTasksPayload:

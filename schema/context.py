@@ -10,6 +10,7 @@ import strawberry
 
 from domain.actions.ports import Handlers, Webhooks
 from domain.attempts.ports import Activity, ActivityFeed, Attempts
+from domain.audit.ports import AuditLog
 from domain.budgets.ports import Budgets
 from domain.clock import Clock, Ids
 from domain.live.ports import Signals, TaskFeed
@@ -69,6 +70,8 @@ class Services(Protocol):
     def recurrences(self) -> Recurrences: ...
     @property
     def budgets(self) -> Budgets: ...
+    @property
+    def audit_log(self) -> AuditLog: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +90,7 @@ class Context:
     handlers: Handlers
     recurrences: Recurrences
     budgets: Budgets
+    audit_log: AuditLog
     clock: Clock
     ids: Ids
     resume_after: str | None = None
@@ -156,6 +160,7 @@ class Contexts:
             handlers=services.handlers,
             recurrences=services.recurrences,
             budgets=services.budgets,
+            audit_log=services.audit_log,
             clock=services.clock,
             ids=services.ids,
         )

@@ -11,6 +11,7 @@ from strawberry.types.enum import StrawberryEnumDefinition
 from domain.actions.model import ActionKind
 from domain.attempts.model import AttemptState
 from domain.attempts.retry import Backoff
+from domain.audit.model import Outcome as AuditOutcome
 from domain.contracts.tasks import TaskEventKind
 from domain.notifications.model import NotificationKind
 from domain.schedules.misfire import MisfirePolicy
@@ -22,6 +23,7 @@ from domain.tenancy.model import Role
 __all__ = [
     "ActionKind",
     "AttemptState",
+    "AuditOutcome",
     "Backoff",
     "MisfirePolicy",
     "NotificationKind",
@@ -152,4 +154,14 @@ _describe(
         Role.EDITOR: "Make and change tasks and schedules, and mark notifications.",
         Role.ADMIN: "Everything, also queues and the secrets of webhooks.",
     },
+)
+_describe(
+    AuditOutcome,
+    "How a mutation ended.",
+    {
+        AuditOutcome.DONE: "It was carried out.",
+        AuditOutcome.REFUSED: "Its caller may not, or can put it right: nothing was changed.",
+        AuditOutcome.FAILED: "A fault of the service; whether something was changed is not known.",
+    },
+    name="AuditOutcome",
 )

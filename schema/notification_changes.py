@@ -13,7 +13,7 @@ from schema.absent import given
 from schema.context import Ask, Context
 from schema.ids import read_notification_id
 from schema.paging import read_stream_cursor
-from schema.permissions import needs
+from schema.permissions import changes
 from schema.scalars import Cursor
 from schema.user_errors import Refused, UserError, user_errors
 
@@ -35,7 +35,7 @@ class MarkNotificationsReadPayload:
     errors: list[UserError] = strawberry.field(description="What was refused; empty when all went well.")
 
 
-@needs(Permission.CHANGE)
+@changes(Permission.CHANGE)
 async def mark_notifications_read(
     info: Ask,
     input: Annotated[MarkNotificationsReadInput, strawberry.argument(description="Which of them.")],

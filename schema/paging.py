@@ -124,6 +124,17 @@ def read_attempt_cursor(cursor: str, task: UUID) -> int | None:
     return None
 
 
+def audit_cursor(id: UUID) -> str:
+    return wrap(f"audit:{id}")
+
+
+def read_audit_cursor(cursor: str) -> UUID | None:
+    match (unwrap(cursor) or "").split(":"):
+        case ["audit", text]:
+            return read_uuid(text)
+    return None
+
+
 def stream_cursor(seq: int) -> str:
     """A place in the tenant's stream of notifications."""
     return wrap(f"stream:{seq}")

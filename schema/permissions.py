@@ -7,13 +7,19 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+from strawberry.utils.str_converters import to_camel_case
+
 from domain.tenancy.permissions import Permission, authorise
+from schema.auditing import audited
 from schema.context import Ask
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+Change = Callable[Concatenate[Ask, P], Awaitable[R]]
+
 _MARK = "__permission__"
+_AUDITED = "__audited__"
 
 
 def needs(
@@ -38,6 +44,31 @@ def needs(
         return cast(Callable[Concatenate[Ask, P], R], marked)
 
     return decorate
+
+
+def changes(permission: Permission) -> Callable[[Change[P, R]], Change[P, R]]:
+    """As `needs`, for mutations: each is in the audit log, also when its caller may not."""
+
+    def decorate(resolver: Change[P, R]) -> Change[P, R]:
+        operation = to_camel_case(resolver.__name__)
+
+        @wraps(resolver)
+        async def checked(info: Ask, *args: P.args, **kwargs: P.kwargs) -> R:
+            async def act() -> R:
+                authorise(info.context.caller, permission)
+                return await resolver(info, *args, **kwargs)
+
+            return cast(R, await audited(info.context, operation, kwargs, act))
+
+        setattr(checked, _MARK, permission)
+        setattr(checked, _AUDITED, True)
+        return cast(Change[P, R], checked)
+
+    return decorate
+
+
+def is_audited(resolver: Callable[..., Any]) -> bool:
+    return getattr(resolver, _AUDITED, False)
 
 
 def permission_of(resolver: Callable[..., Any]) -> Permission | None:

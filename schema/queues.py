@@ -14,7 +14,7 @@ from domain.queues.model import QueueEdit
 from domain.tenancy.permissions import Permission
 from domain.work.drafts import KEEP
 from schema.context import Ask, Context
-from schema.permissions import needs
+from schema.permissions import changes, needs
 from schema.refusals import invalid
 from schema.user_errors import Refused, UserError, user_errors
 
@@ -102,17 +102,17 @@ async def queue_stats(
         await sleep(pause.total_seconds())
 
 
-@needs(Permission.CHANGE_QUEUES)
+@changes(Permission.CHANGE_QUEUES)
 async def pause_queue(info: Ask, name: Name) -> QueuePayload:
     return await _changed(info.context, name, QueueEdit(paused=True), ())
 
 
-@needs(Permission.CHANGE_QUEUES)
+@changes(Permission.CHANGE_QUEUES)
 async def resume_queue(info: Ask, name: Name) -> QueuePayload:
     return await _changed(info.context, name, QueueEdit(paused=False), ())
 
 
-@needs(Permission.CHANGE_QUEUES)
+@changes(Permission.CHANGE_QUEUES)
 async def update_queue(
     info: Ask, input: Annotated[UpdateQueueInput, strawberry.argument(description="The change.")]
 ) -> QueuePayload:

@@ -14,7 +14,7 @@ from domain.tenancy.permissions import Permission
 from schema.absent import given
 from schema.context import Ask
 from schema.ids import read_schedule_id
-from schema.permissions import needs
+from schema.permissions import changes
 from schema.schedule_inputs import CreateScheduleInput, ScheduleIdInput, UpdateScheduleInput
 from schema.schedules import ScheduleNode
 from schema.user_errors import Refused, UserError, user_errors
@@ -36,7 +36,7 @@ class DeleteSchedulePayload:
     errors: list[UserError] = strawberry.field(description=_ERRORS)
 
 
-@needs(Permission.CHANGE)
+@changes(Permission.CHANGE)
 async def create_schedule(
     info: Ask, input: Annotated[CreateScheduleInput, strawberry.argument(description="The schedule.")]
 ) -> SchedulePayload:
@@ -48,7 +48,7 @@ async def create_schedule(
     return SchedulePayload(schedule=ScheduleNode.of(made), errors=[])
 
 
-@needs(Permission.CHANGE)
+@changes(Permission.CHANGE)
 async def update_schedule(
     info: Ask, input: Annotated[UpdateScheduleInput, strawberry.argument(description="The change.")]
 ) -> SchedulePayload:
@@ -62,21 +62,21 @@ async def update_schedule(
     return SchedulePayload(schedule=ScheduleNode.of(changed), errors=[])
 
 
-@needs(Permission.CHANGE)
+@changes(Permission.CHANGE)
 async def pause_schedule(
     info: Ask, input: Annotated[ScheduleIdInput, strawberry.argument(description="Which one.")]
 ) -> SchedulePayload:
     return await _changed(info, input, info.context.schedules.pause)
 
 
-@needs(Permission.CHANGE)
+@changes(Permission.CHANGE)
 async def resume_schedule(
     info: Ask, input: Annotated[ScheduleIdInput, strawberry.argument(description="Which one.")]
 ) -> SchedulePayload:
     return await _changed(info, input, info.context.schedules.resume)
 
 
-@needs(Permission.CHANGE)
+@changes(Permission.CHANGE)
 async def delete_schedule(
     info: Ask, input: Annotated[ScheduleIdInput, strawberry.argument(description="Which one.")]
 ) -> DeleteSchedulePayload:

@@ -14,7 +14,7 @@ from domain.tenancy.permissions import Permission
 from schema.absent import given
 from schema.context import Ask
 from schema.ids import read_task_id
-from schema.permissions import needs
+from schema.permissions import changes
 from schema.task_inputs import CreateTaskInput, CreateTasksInput, TaskIdInput, UpdateTaskInput
 from schema.tasks import TaskNode
 from schema.user_errors import Refused, UserError, user_errors
@@ -53,7 +53,7 @@ class DeleteTaskPayload:
     errors: list[UserError] = strawberry.field(description=_ERRORS)
 
 
-@needs(Permission.CHANGE)
+@changes(Permission.CHANGE)
 async def create_task(
     info: Ask, input: Annotated[CreateTaskInput, strawberry.argument(description="The task.")]
 ) -> CreateTaskPayload:
@@ -65,7 +65,7 @@ async def create_task(
     return CreateTaskPayload(task=_shown(caller, added.task), created=added.created, errors=[])
 
 
-@needs(Permission.CHANGE)
+@changes(Permission.CHANGE)
 async def create_tasks(
     info: Ask, input: Annotated[CreateTasksInput, strawberry.argument(description="The tasks.")]
 ) -> CreateTasksPayload:
@@ -83,7 +83,7 @@ async def create_tasks(
     )
 
 
-@needs(Permission.CHANGE)
+@changes(Permission.CHANGE)
 async def update_task(
     info: Ask, input: Annotated[UpdateTaskInput, strawberry.argument(description="The change.")]
 ) -> TaskPayload:
@@ -95,21 +95,21 @@ async def update_task(
     return TaskPayload(task=_shown(caller, task), errors=[])
 
 
-@needs(Permission.CHANGE)
+@changes(Permission.CHANGE)
 async def cancel_task(
     info: Ask, input: Annotated[TaskIdInput, strawberry.argument(description="Which one.")]
 ) -> TaskPayload:
     return await _changed(info, input, info.context.tasks.cancel)
 
 
-@needs(Permission.CHANGE)
+@changes(Permission.CHANGE)
 async def run_task_now(
     info: Ask, input: Annotated[TaskIdInput, strawberry.argument(description="Which one.")]
 ) -> TaskPayload:
     return await _changed(info, input, info.context.tasks.run_now)
 
 
-@needs(Permission.CHANGE)
+@changes(Permission.CHANGE)
 async def delete_task(
     info: Ask, input: Annotated[TaskIdInput, strawberry.argument(description="Which one.")]
 ) -> DeleteTaskPayload:

@@ -15,7 +15,7 @@ from schema.absent import given
 from schema.context import Ask
 from schema.ids import read_webhook_secret_id, webhook_secret_id
 from schema.node import Node
-from schema.permissions import needs
+from schema.permissions import changes, needs
 from schema.user_errors import Refused, UserError, user_errors
 
 OVERLAP = timedelta(days=1)
@@ -85,7 +85,7 @@ async def webhook_secrets(info: Ask) -> list[WebhookSecretNode]:
     return [WebhookSecretNode.of(each) for each in await context.webhook_secrets.all(context.caller)]
 
 
-@needs(Permission.MANAGE_WEBHOOK_SECRETS)
+@changes(Permission.MANAGE_WEBHOOK_SECRETS)
 async def create_webhook_secret(
     info: Ask, input: Annotated[CreateWebhookSecretInput, strawberry.argument(description="The secret.")]
 ) -> WebhookSecretPayload:
@@ -96,7 +96,7 @@ async def create_webhook_secret(
         return _refused(refused)
 
 
-@needs(Permission.MANAGE_WEBHOOK_SECRETS)
+@changes(Permission.MANAGE_WEBHOOK_SECRETS)
 async def rotate_webhook_secret(
     info: Ask, input: Annotated[RotateWebhookSecretInput, strawberry.argument(description="The secret.")]
 ) -> WebhookSecretPayload:
@@ -108,7 +108,7 @@ async def rotate_webhook_secret(
         return _refused(refused)
 
 
-@needs(Permission.MANAGE_WEBHOOK_SECRETS)
+@changes(Permission.MANAGE_WEBHOOK_SECRETS)
 async def delete_webhook_secret(
     info: Ask, id: Annotated[strawberry.ID, strawberry.argument(description="Of the secret.")]
 ) -> DeleteWebhookSecretPayload:

@@ -40,6 +40,10 @@ class Retention(Protocol):
         """
         ...
 
+    async def prune_audit_log(self, older_than: timedelta, limit: int) -> int:
+        """Remove up to `limit` entries that were begun longer ago, the oldest first; how many."""
+        ...
+
     async def prune_attempts(self, older_than: timedelta) -> AttemptDays:
         """Remove the days that ended longer ago, and make those to come."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 MAX_TENANT = 64
@@ -22,6 +22,8 @@ class Caller:
     tenant: str
     role: Role = Role.ADMIN
     owner: str | None = None
+    credential: str | None = field(default=None, compare=False)
+    """What the audit log calls them: the prefix of a token, the subject of a JWT; never a secret."""
 
     def may_see(self, owner: str | None) -> bool:
         return self.owner is None or self.owner == owner

@@ -20,6 +20,7 @@ class Permission(StrEnum):
     READ_QUEUES = "READ_QUEUES"
     CHANGE_QUEUES = "CHANGE_QUEUES"
     MANAGE_WEBHOOK_SECRETS = "MANAGE_WEBHOOK_SECRETS"
+    READ_AUDIT_LOG = "READ_AUDIT_LOG"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ REQUIREMENTS: Mapping[Permission, Requirement] = {
     Permission.READ_QUEUES: Requirement(Role.VIEWER, whole_tenant=True),
     Permission.CHANGE_QUEUES: Requirement(Role.ADMIN, whole_tenant=True),
     Permission.MANAGE_WEBHOOK_SECRETS: Requirement(Role.ADMIN, whole_tenant=True),
+    Permission.READ_AUDIT_LOG: Requirement(Role.ADMIN, whole_tenant=True),
 }
 _RANK = {role: rank for rank, role in enumerate((Role.VIEWER, Role.EDITOR, Role.ADMIN))}
 

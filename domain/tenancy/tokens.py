@@ -46,7 +46,7 @@ class AccessToken:
 
     @property
     def caller(self) -> Caller:
-        return Caller(tenant=self.tenant, role=self.role, owner=self.owner)
+        return Caller(tenant=self.tenant, role=self.role, owner=self.owner, credential=self.prefix)
 
 
 @dataclass(frozen=True, slots=True)

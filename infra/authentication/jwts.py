@@ -82,13 +82,17 @@ class JwtReader:
             owner = _line(claims.get(settings.jwt_owner_claim), MAX_NAME)
         if settings.jwt_role_claim and (given := claims.get(settings.jwt_role_claim)) is not None:
             role = _role(given)
-        return Caller(tenant=tenant, role=role, owner=owner)
+        return Caller(tenant=tenant, role=role, owner=owner, credential=_subject(claims.get("sub")))
 
 
 def _line(value: object, most: int) -> str:
     if not isinstance(value, str) or line_fault(value, most) is not None:
         raise Unauthenticated
     return value
+
+
+def _subject(value: object) -> str | None:
+    return value if isinstance(value, str) and line_fault(value, MAX_NAME) is None else None
 
 
 def _role(value: object) -> Role:

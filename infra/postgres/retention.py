@@ -66,6 +66,14 @@ with old as materialized (
 select count(*) from gone
 """
 
+PRUNE_AUDIT_LOG = """
+with old as materialized (
+    select tenant, id from audit_log where at < now() - $1::interval
+    order by at limit $2 for update skip locked
+)
+delete from audit_log as a using old where a.tenant = old.tenant and a.id = old.id
+"""  # audit_log_at
+
 
 class PostgresRetention:
     """Implements domain.retention.ports.Retention."""
@@ -94,6 +102,11 @@ class PostgresRetention:
                 break
             after = streams[-1]["tenant"]
         return removed
+
+    async def prune_audit_log(self, older_than: timedelta, limit: int) -> int:
+        async with self._database.work("prune_audit_log") as connection:
+            status = await connection.execute(PRUNE_AUDIT_LOG, older_than, limit)
+        return int(status.removeprefix("DELETE "))
 
     async def prune_attempts(self, older_than: timedelta) -> AttemptDays:
         return await self._days.keep(older_than)

@@ -438,3 +438,23 @@ class AccessTokenRow(SQLModel, table=True):
     expires_at: datetime | None = Field(default=None, sa_type=INSTANT)
     revoked_at: datetime | None = Field(default=None, sa_type=INSTANT)
     last_used_at: datetime | None = Field(default=None, sa_type=INSTANT)
+
+
+class AuditLogRow(SQLModel, table=True):
+    """A mutation that was asked for. Without an outcome its process ended before it could say."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index("audit_log_at", "at"), _stored(dead=20_000, fillfactor="70"))
+
+    tenant: str = Field(sa_type=Text, primary_key=True)
+    id: UUID = Field(primary_key=True)
+    at: datetime = Field(sa_type=INSTANT)
+    operation: str = Field(sa_type=Text)
+    credential: str | None = Field(default=None, sa_type=Text)
+    role: str = Field(sa_type=Text)
+    owner: str | None = Field(default=None, sa_type=Text)
+    trace_id: str = Field(sa_type=Text)
+    outcome: str | None = Field(default=None, sa_type=Text)
+    code: str | None = Field(default=None, sa_type=Text)
+    ids: str | None = Field(default=None, sa_type=Text)
+    count: int | None = None

@@ -8,8 +8,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from domain.audit.model import Begun
 from domain.errors import NotFound, Unavailable
 from domain.tasks.listing import TaskFilter
+from domain.tenancy.model import Caller
 from infra.postgres.tenants import ROLE
 from tests.support.schedules import Garden
 from tests.support.storage import Storage, a_draft, a_task, due_in, ids
@@ -50,6 +52,9 @@ async def fill(storage: Storage, tenant: str) -> None:
     await storage.notifications.add([a_draft(tenant=tenant, event_id=f"{tenant}:1")])
     await storage.webhook_secrets.add(tenant, ids.next(), None, 9)
     await Garden(storage).add(tenant=tenant)
+    await storage.audit_log.begin(
+        Begun(id=ids.next(), caller=Caller(tenant=tenant), operation="cancelTask", trace_id="a")
+    )
 
 
 async def test_every_table_with_rows_of_tenants_has_a_policy(storage: Storage) -> None:

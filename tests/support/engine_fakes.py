@@ -290,6 +290,9 @@ class FakeRetention:
     async def prune_notifications(self, older_than: timedelta, limit: int) -> int:
         return self._pruned("notifications", older_than)
 
+    async def prune_audit_log(self, older_than: timedelta, limit: int) -> int:
+        return self._pruned("audit_log", older_than)
+
     async def prune_attempts(self, older_than: timedelta) -> AttemptDays:
         self._pruned("attempts", older_than)
         return self.days

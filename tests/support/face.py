@@ -33,6 +33,7 @@ from schema.operations import OperationRequest, Operations, Result
 from tests.support.stores import (
     StoredActivity,
     StoredAttempts,
+    StoredAuditLog,
     StoredBulkTasks,
     StoredNotifications,
     StoredQueues,
@@ -203,6 +204,7 @@ class Face:
         self.schedules = StoredSchedules(self.clock, self.calls)
         self.notifications = StoredNotifications(self.clock, self.calls)
         self.webhook_secrets = StoredWebhookSecrets(self.clock, self.calls)
+        self.audit_log = StoredAuditLog(self.clock)
 
     def context(self, caller: Caller = CALLER) -> Context:
         return Contexts(self, poll_interval=POLL).new(caller, TRACEPARENT)

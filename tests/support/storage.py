@@ -23,6 +23,7 @@ from infra.encryption.keys import KeyRing, new_key, read_keys
 from infra.postgres.access_tokens import PostgresAccessTokens
 from infra.postgres.activity import PostgresActivity
 from infra.postgres.attempts import PostgresAttempts
+from infra.postgres.audit_log import PostgresAuditLog
 from infra.postgres.bulk import PostgresBulkTasks
 from infra.postgres.database import ENGINE_SETTINGS, Database, DatabaseMetrics, open_database
 from infra.postgres.due_tasks import PostgresDueTasks
@@ -108,6 +109,7 @@ class Storage:
     firing: PostgresFiring
     webhook_secrets: PostgresWebhookSecrets
     access_tokens: PostgresAccessTokens
+    audit_log: PostgresAuditLog
     changed: list[TaskVersion]
     """What the engine's writes told of."""
 
@@ -188,5 +190,6 @@ async def open_storage(url: str, keys: KeyRing = KEYS) -> AsyncIterator[Storage]
             firing=PostgresFiring(database, recurrences, ids, changed),
             webhook_secrets=PostgresWebhookSecrets(database, keys),
             access_tokens=PostgresAccessTokens(database),
+            audit_log=PostgresAuditLog(database),
             changed=told,
         )

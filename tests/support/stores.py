@@ -9,6 +9,7 @@ from uuid import UUID
 
 from domain.attempts.activity import LogLine, LogPlace, NewLine, ProgressReport, Recent
 from domain.attempts.model import Attempt, Progress, Settled, Started
+from domain.audit.model import AuditEntry, Begun, Ended
 from domain.clock import Clock
 from domain.contracts.tasks import TaskEventKind
 from domain.errors import Conflict, NotFound, StaleVersion, Unavailable
@@ -411,3 +412,43 @@ class StoredSchedules:
         if version is not None and schedule.version != version:
             raise StaleVersion
         return schedule
+
+
+@dataclass
+class StoredAuditLog:
+    """Not among the calls: every mutation is noted."""
+
+    clock: Clock
+    rows: dict[UUID, tuple[Begun, Ended | None]] = field(default_factory=dict)
+    fault: Exception | None = None
+
+    async def begin(self, begun: Begun) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.rows[begun.id] = (begun, None)
+
+    async def end(self, begun: Begun, ended: Ended) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.rows[begun.id] = (begun, ended)
+
+    async def page(self, tenant: str, request: PageRequest[UUID]) -> Page[AuditEntry]:
+        listed = [
+            self._entry(begun, ended)
+            for begun, ended in reversed(self.rows.values())
+            if begun.caller.tenant == tenant and (request.after is None or begun.id < request.after)
+        ]
+        return page_of(listed[: request.size + 1], request)
+
+    def _entry(self, begun: Begun, ended: Ended | None) -> AuditEntry:
+        caller = begun.caller
+        return AuditEntry(
+            id=begun.id,
+            at=self.clock.now(),
+            operation=begun.operation,
+            credential=caller.credential,
+            role=caller.role,
+            owner=caller.owner,
+            trace_id=begun.trace_id,
+            ended=ended,
+        )

@@ -41,6 +41,7 @@ QUERIES = {
     "queues": Field(ANY, VIEWER, bound=False),
     "handlers": Field(ANY, VIEWER),
     "webhookSecrets": Field(ANY, ADMIN, bound=False),
+    "auditLog": Field(ANY, ADMIN, bound=False),
     "previewRecurrence": Field(f'(recurrence: {{ cron: "0 9 * * *" }}, timeZone: "UTC") {ANY}', VIEWER),
 }
 MUTATIONS = {

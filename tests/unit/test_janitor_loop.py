@@ -24,6 +24,7 @@ async def test_each_is_removed_at_its_own_age() -> None:
         retain_failed_days=3,
         retain_attempts_days=4,
         retain_notifications_days=0.5,
+        retain_audit_log_days=5,
     )
     services = services_of(settings=settings, retention=retention)
     metrics = JobMetrics(services.metrics)
@@ -35,6 +36,7 @@ async def test_each_is_removed_at_its_own_age() -> None:
         "FAILED": timedelta(days=3),
         "attempts": timedelta(days=4),
         "notifications": timedelta(hours=12),
+        "audit_log": timedelta(days=5),
     }
 
 
@@ -42,10 +44,10 @@ async def test_what_was_removed_is_counted() -> None:
     retention = FakeRetention()
     services = services_of(retention=retention)
     metrics = JobMetrics(services.metrics)
-    retention.old = {"SUCCEEDED": [3], "FAILED": [4], "notifications": [5]}
+    retention.old = {"SUCCEEDED": [3], "FAILED": [4], "notifications": [5], "audit_log": [6]}
     retention.days = AttemptDays(made=1, moved=0, removed=2, put_off=1)
-    assert [await prune_once(services, table, metrics) for table in Table] == [7, 2, 5]
-    for table, removed in zip(Table, (7, 2, 5), strict=True):
+    assert [await prune_once(services, table, metrics) for table in Table] == [7, 2, 5, 6]
+    for table, removed in zip(Table, (7, 2, 5, 6), strict=True):
         assert sample(services, "carillon_pruned_total", table=table.value) == removed
         assert sample(services, "carillon_pruned_at_seconds", table=table.value) > 0
     assert sample(services, "carillon_attempt_days_put_off_total") == 1

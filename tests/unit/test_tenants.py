@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from graphql import GraphQLObjectType
 
+from domain.audit.model import Begun
 from domain.tenancy.model import Caller
 from domain.webhooks.model import WebhookSecret
 from schema.build import build_schema
@@ -29,6 +30,7 @@ LISTS = [
     *of_owners.LISTS,
     "{ queues { name depth } }",
     "{ webhookSecrets { id } }",
+    "{ auditLog { nodes { operation } } }",
     "{ notifications(first: 9, after: $place) { nodes { id } } }",
     "mutation { markNotificationsRead(input: { upTo: $place }) { count unreadCount } }",
 ]
@@ -52,6 +54,9 @@ def full() -> tuple[Face, dict[str, str]]:
     face.webhook_secrets.rows[UUID(int=77)] = WebhookSecret(
         id=UUID(int=77), tenant=TENANT, origin=None, prefix="whsec_abcd", created_at=NOW
     )
+    caller = Caller(tenant=TENANT)
+    begun = Begun(id=UUID(int=78), caller=caller, operation="cancelTask", trace_id="a")
+    face.audit_log.rows[begun.id] = (begun, None)
     return face, {**ids, "secret": SECRET}
 
 

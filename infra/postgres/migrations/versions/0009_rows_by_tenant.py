@@ -1,4 +1,4 @@
-"""The rows of a tenant are shown to that tenant alone, by PostgreSQL itself."""
+"""The rows of a tenant are shown to that tenant alone, by PostgreSQL itself; mutations are in an audit log."""
 
 from alembic import op
 from sqlalchemy import text
@@ -7,6 +7,25 @@ revision = "0009"
 down_revision = "0008"
 branch_labels = None
 depends_on = None
+
+AUDIT_LOG = """
+create table audit_log (
+    tenant text not null,
+    id uuid not null,
+    at timestamptz not null,
+    operation text not null,
+    credential text,
+    role text not null,
+    owner text,
+    trace_id text not null,
+    outcome text,
+    code text,
+    ids text,
+    count integer,
+    primary key (tenant, id)
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, fillfactor = 70)
+"""
+AUDIT_LOG_AT = "create index audit_log_at on audit_log (at)"
 
 # Whoever owns the tables is not bound by their policies: the engine serves all tenants. Days of attempts have
 # none of their own, and are granted to nobody.
@@ -27,13 +46,14 @@ POLICIES = {
     "notification_streams": MINE,
     "webhook_secrets": MINE,
     "access_tokens": MINE,
+    "audit_log": MINE,
 }
 GRANTS = {
     "select, insert, update, delete": "tasks, task_words, task_labels, schedules, queues, webhook_secrets",
     "select, insert, update": "lanes",
     "select, delete": "attempts",
     "select, update": "notifications",
-    "select": "task_progress, task_log, notification_streams, workers",
+    "select": "task_progress, task_log, notification_streams, workers, audit_log",
     "insert": "outbox",
 }
 
@@ -53,6 +73,8 @@ $$
 
 
 def upgrade() -> None:
+    op.execute(AUDIT_LOG)
+    op.execute(AUDIT_LOG_AT)
     for table, rule in POLICIES.items():
         op.execute(f"alter table {table} enable row level security")
         op.execute(f"create policy of_tenant on {table} to {ROLE} using ({rule})")
@@ -72,3 +94,4 @@ def downgrade() -> None:
     for table in POLICIES:
         op.execute(f"drop policy of_tenant on {table}")
         op.execute(f"alter table {table} disable row level security")
+    op.execute("drop table audit_log")

@@ -1,0 +1,137 @@
+"""The audit log in PostgreSQL: entries are written by as few statements as those who act at once allow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from domain.audit.model import AuditEntry, Begun, Ended, Outcome
+from domain.errors import Unavailable
+from domain.paging import Page, PageRequest, page_of
+from domain.tenancy.model import Role
+from infra.postgres.database import Database, columns
+
+SETTINGS = {"synchronous_commit": "off"}
+"""An entry is in the log of PostgreSQL before the change it is of, and so is on disk when that is."""
+
+BEGIN = """
+insert into audit_log (tenant, id, at, operation, credential, role, owner, trace_id)
+select b.tenant, b.id, now(), b.operation, b.credential, b.role, b.owner, b.trace_id
+from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+    as b(tenant, id, operation, credential, role, owner, trace_id)
+"""
+END = """
+update audit_log as a set outcome = e.outcome, code = e.code, ids = e.ids, count = e.count
+from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[])
+    as e(tenant, id, outcome, code, ids, count)
+where a.tenant = e.tenant and a.id = e.id
+"""  # audit_log_pkey
+PAGE = """
+select id, at, operation, credential, role, owner, trace_id, outcome, code, ids, count
+from audit_log where {} order by id {} limit {}
+"""  # audit_log_pkey
+
+
+class PostgresAuditLog:
+    """Implements domain.audit.ports.AuditLog."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._begun = _Together(database, "audit_begin", BEGIN)
+        self._ended = _Together(database, "audit_end", END)
+
+    async def begin(self, begun: Begun) -> None:
+        caller = begun.caller
+        await self._begun.write(
+            (
+                caller.tenant,
+                begun.id,
+                begun.operation,
+                caller.credential,
+                caller.role.value,
+                caller.owner,
+                begun.trace_id,
+            )
+        )
+
+    async def end(self, begun: Begun, ended: Ended) -> None:
+        ids = json.dumps(ended.ids)
+        row = (begun.caller.tenant, begun.id, ended.outcome.value, ended.code, ids, ended.count)
+        await self._ended.write(row)
+
+    async def page(self, tenant: str, request: PageRequest[UUID]) -> Page[AuditEntry]:
+        where, arguments = ["tenant = $1"], [tenant, request.after or request.before]
+        if arguments[1] is None:
+            arguments.pop()
+        else:
+            where.append("id > $2" if request.backwards else "id < $2")
+        order = "asc" if request.backwards else "desc"
+        statement = PAGE.format(" and ".join(where), order, request.size + 1)
+        async with self._database.work("audit_log", tenant) as connection:
+            records = await connection.fetch(statement, *arguments)
+        return page_of([_entry(record) for record in records], request)
+
+
+class _Batch:
+    def __init__(self) -> None:
+        self.rows: list[tuple[Any, ...]] = []
+        self.begun = False
+        self.fault: Unavailable | None = None
+
+
+class _Together:
+    """Rows of one statement: while some are being written the next gather."""
+
+    def __init__(self, database: Database, work: str, statement: str) -> None:
+        self._database = database
+        self._work = work
+        self._statement = statement
+        self._gathering = _Batch()
+        self._writing = asyncio.Lock()
+
+    async def write(self, row: tuple[Any, ...]) -> None:
+        """Raises Unavailable, also when whoever wrote it with theirs was interrupted."""
+        batch = self._gathering
+        batch.rows.append(row)
+        async with self._writing:
+            if not batch.begun:
+                self._gathering = _Batch()
+                await self._write(batch)
+        if batch.fault is not None:
+            raise batch.fault
+
+    async def _write(self, batch: _Batch) -> None:
+        batch.begun, batch.fault = True, Unavailable("PostgreSQL")
+        try:
+            await self._execute(batch.rows)
+        except Unavailable as fault:
+            batch.fault = fault
+        else:
+            batch.fault = None
+
+    async def _execute(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        async with self._database.work(self._work) as connection:
+            await connection.execute(self._statement, *columns(rows))
+
+
+def _entry(record: asyncpg.Record) -> AuditEntry:
+    outcome = record["outcome"]
+    ended = None
+    if outcome is not None:
+        ids = tuple(json.loads(record["ids"]))
+        ended = Ended(outcome=Outcome(outcome), code=record["code"], ids=ids, count=record["count"])
+    return AuditEntry(
+        id=record["id"],
+        at=record["at"],
+        operation=record["operation"],
+        credential=record["credential"],
+        role=Role(record["role"]),
+        owner=record["owner"],
+        trace_id=record["trace_id"],
+        ended=ended,
+    )
