@@ -55,7 +55,7 @@ from infra.postgres.access_tokens import PostgresAccessTokens
 from infra.postgres.activity import PostgresActivity
 from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.audit_log import SETTINGS as AUDIT_SETTINGS
-from infra.postgres.audit_log import PostgresAuditLog
+from infra.postgres.audit_log import open_audit_log
 from infra.postgres.bulk import PostgresBulkTasks
 from infra.postgres.database import ENGINE_SETTINGS, OUTAGES, DatabaseMetrics, open_database
 from infra.postgres.due_tasks import PostgresDueTasks
@@ -199,6 +199,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 settings=AUDIT_SETTINGS,
             )
         )
+        audit_log = await stack.enter_async_context(open_audit_log(auditing))
         figures = PostgresFigures(database)
         health: dict[str, Check] = {"postgres": figures.ping}
 
@@ -261,7 +262,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             webhooks=_build_webhooks(settings, clock, keys, webhook_secrets, registry),
             webhook_secrets=webhook_secrets,
             access_tokens=PostgresAccessTokens(database),
-            audit_log=PostgresAuditLog(auditing),
+            audit_log=audit_log,
             origins=Rules(settings.http_allow_insecure, settings.http_allowed_networks),
         )
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from domain.audit.model import LONGEST_ID, MOST_IDS, Begun, Ended, Outcome
 from domain.errors import Forbidden, Refusal, Unavailable
 from schema.context import Context
-
-log = logging.getLogger(__name__)
 
 
 async def audited(
@@ -25,18 +22,10 @@ async def audited(
     try:
         payload = await act()
     except Exception as fault:
-        await _end(context, begun, _failed(fault, named))
+        context.audit_log.end(begun, _failed(fault, named))
         raise
-    await _end(context, begun, _told(payload, named))
+    context.audit_log.end(begun, _told(payload, named))
     return payload
-
-
-async def _end(context: Context, begun: Begun, ended: Ended) -> None:
-    """It has happened: that its end cannot be noted is no reason not to answer."""
-    try:
-        await context.audit_log.end(begun, ended)
-    except Unavailable:
-        log.warning("the end of a mutation could not be noted", extra={"operation": begun.operation})
 
 
 def _failed(fault: Exception, named: tuple[str, ...]) -> Ended:

@@ -17,8 +17,8 @@ class AuditLog(Protocol):
         """
         ...
 
-    async def end(self, begun: Begun, ended: Ended) -> None:
-        """Note how it ended. Raises Unavailable."""
+    def end(self, begun: Begun, ended: Ended) -> None:
+        """Note how it ended: a moment later, together with others, and after an outage."""
         ...
 
     async def page(self, tenant: str, request: PageRequest[UUID]) -> Page[AuditEntry]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -14,10 +16,20 @@ from domain.audit.model import AuditEntry, Begun, Ended, Outcome
 from domain.errors import Unavailable
 from domain.paging import Page, PageRequest, page_of
 from domain.tenancy.model import Role
+from infra.background import background
 from infra.postgres.database import Database, columns
+
+log = logging.getLogger(__name__)
 
 SETTINGS = {"synchronous_commit": "off"}
 """An entry is in the log of PostgreSQL before the change it is of, and so is on disk when that is."""
+
+GATHER = 0.05
+"""Seconds in which ends gather before they are written together."""
+RETRY = 1.0
+BATCH = 1_000
+MAX_WAITING = 10_000
+"""Ends that may wait for PostgreSQL; further ones are not noted."""
 
 BEGIN = """
 insert into audit_log (tenant, id, at, operation, credential, role, owner, trace_id)
@@ -43,7 +55,8 @@ class PostgresAuditLog:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._begun = _Together(database, "audit_begin", BEGIN)
-        self._ended = _Together(database, "audit_end", END)
+        self._ends: list[tuple[Any, ...]] = []
+        self._some = asyncio.Event()
 
     async def begin(self, begun: Begun) -> None:
         caller = begun.caller
@@ -59,10 +72,33 @@ class PostgresAuditLog:
             )
         )
 
-    async def end(self, begun: Begun, ended: Ended) -> None:
+    def end(self, begun: Begun, ended: Ended) -> None:
+        if len(self._ends) >= MAX_WAITING:
+            log.warning("the end of a mutation is not noted", extra={"operation": begun.operation})
+            return
         ids = json.dumps(ended.ids)
-        row = (begun.caller.tenant, begun.id, ended.outcome.value, ended.code, ids, ended.count)
-        await self._ended.write(row)
+        self._ends.append((begun.caller.tenant, begun.id, ended.outcome.value, ended.code, ids, ended.count))
+        self._some.set()
+
+    async def end_once(self) -> int:
+        """How many ends were written. Raises Unavailable; they are kept then."""
+        rows = self._ends[:BATCH]
+        if rows:
+            async with self._database.work("audit_end") as connection:
+                await connection.execute(END, *columns(rows))
+            del self._ends[: len(rows)]
+        if not self._ends:
+            self._some.clear()
+        return len(rows)
+
+    async def end_forever(self) -> None:
+        while True:
+            await self._some.wait()
+            await asyncio.sleep(GATHER)
+            try:
+                await self.end_once()
+            except Unavailable:
+                await asyncio.sleep(RETRY)
 
     async def page(self, tenant: str, request: PageRequest[UUID]) -> Page[AuditEntry]:
         where, arguments = ["tenant = $1"], [tenant, request.after or request.before]
@@ -75,6 +111,19 @@ class PostgresAuditLog:
         async with self._database.work("audit_log", tenant) as connection:
             records = await connection.fetch(statement, *arguments)
         return page_of([_entry(record) for record in records], request)
+
+
+@asynccontextmanager
+async def open_audit_log(database: Database) -> AsyncIterator[PostgresAuditLog]:
+    audit_log = PostgresAuditLog(database)
+    async with background() as tasks:
+        tasks.start(audit_log.end_forever(), "audit")
+        yield audit_log
+    try:
+        while await audit_log.end_once():
+            pass
+    except Unavailable:
+        log.warning("ends of mutations are not noted")
 
 
 class _Batch:

@@ -13,6 +13,7 @@ from domain.audit.model import Begun, Ended, Outcome
 from domain.errors import Unavailable
 from domain.paging import PageRequest
 from domain.tenancy.model import Caller, Role
+from infra.postgres.audit_log import open_audit_log
 from tests.support.storage import Storage, ids
 
 pytestmark = pytest.mark.postgres
@@ -48,7 +49,8 @@ async def test_what_is_begun_is_there_with_who_and_in_which_trace(storage: Stora
 async def test_how_it_ended_is_told_whatever_was_asked_for(storage: Storage, ended: Ended) -> None:
     begun = a_begin()
     await storage.audit_log.begin(begun)
-    await storage.audit_log.end(begun, ended)
+    storage.audit_log.end(begun, ended)
+    assert await storage.audit_log.end_once() == 1
     [entry] = (await storage.audit_log.page("acme", PageRequest())).items
     assert entry.ended == ended
 
@@ -82,6 +84,21 @@ async def test_one_that_cannot_be_written_is_told_to_all_who_were_in_its_stateme
     await storage.execute("alter table gone rename to audit_log")
     await storage.audit_log.begin(a_begin())
     assert await operations(storage) == ["cancelTask"]
+
+
+async def test_ends_are_written_after_an_outage_and_when_it_is_closed(storage: Storage) -> None:
+    done = Ended(outcome=Outcome.DONE, count=1)
+    async with open_audit_log(storage.database) as audit_log:
+        first, second = a_begin(), a_begin()
+        await audit_log.begin(first)
+        await audit_log.begin(second)
+        await storage.execute("alter table audit_log rename to gone")
+        audit_log.end(first, done)
+        with pytest.raises(Unavailable):
+            await audit_log.end_once()
+        await storage.execute("alter table gone rename to audit_log")
+        audit_log.end(second, done)
+    assert [entry.ended for entry in (await storage.audit_log.page("acme", PageRequest())).items] == [done] * 2
 
 
 async def test_entries_go_when_they_are_old(storage: Storage) -> None:

@@ -78,22 +78,6 @@ async def test_what_cannot_be_noted_is_not_done() -> None:
     assert not face.calls
 
 
-async def test_what_was_done_is_answered_although_its_end_cannot_be_noted(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    face = Face()
-    begin = face.audit_log.begin
-
-    async def begin_alone(begun: Begun) -> None:
-        await begin(begun)
-        face.audit_log.fault = Unavailable("PostgreSQL")
-
-    face.audit_log.begin = begin_alone  # type: ignore[method-assign]  # the next call finds it gone
-    assert (await face.ask(CREATE))["createTask"]["task"] is not None
-    assert noted(face)[1] is None
-    assert "could not be noted" in caplog.text
-
-
 async def test_administrators_read_it_page_by_page_the_latest_first() -> None:
     face = Face()
     for queue in ("one", "two", "three"):
