@@ -112,9 +112,12 @@ async def test_a_subscription_that_fell_behind_is_told_to_resync_and_ends(served
 
 
 async def test_a_query_over_its_time_is_stopped() -> None:
-    async with serving(small_app(timeout=0.05)) as address, http_client(address) as client:
-        async with event_stream(client.http, "{ slow(seconds: 60) }") as stream:
-            told, end = await stream.all()
+    async with (
+        serving(small_app(timeout=0.05)) as address,
+        http_client(address) as client,
+        event_stream(client.http, "{ slow(seconds: 60) }") as stream,
+    ):
+        told, end = await stream.all()
     assert told.data["errors"][0]["extensions"]["code"] == "TIMEOUT"
     assert end == COMPLETE
 
