@@ -8,10 +8,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from api.admission import Admission
 from api.metrics import ApiMetrics
 from api.responses import Responses, encoded
 from api.shared_streams import Sameness, SharedStreams
+from api.payloads import SentOperation
 from domain.clock import Clock, Ids
+from domain.errors import Refusal, Unavailable
 from domain.tenancy.model import Caller
 from domain.tenancy.ports import Callers
 from schema.context import Context
@@ -24,6 +27,7 @@ class Graph:
         self,
         *,
         operations: Operations,
+        admission: Admission,
         callers: Callers,
         new_context: Callable[[Caller], Context],
         metrics: ApiMetrics,
@@ -33,6 +37,7 @@ class Graph:
     ) -> None:
         """`timeout` is how many seconds a query or mutation may take."""
         self._operations = operations
+        self._admission = admission
         self._new_context = new_context
         self.callers = callers
         self.clock = clock
@@ -40,6 +45,15 @@ class Graph:
         self._timeout = timeout
         self.metrics = metrics
         self._shared = SharedStreams(metrics, ids)
+
+    async def admit(self, sent: SentOperation, caller: Caller) -> OperationRequest | Result:
+        """What is to be executed; a Result when its document is not executed, or not known."""
+        try:
+            return await self._admission.admit(sent, caller)
+        except (Refusal, Unavailable) as refusal:
+            result = Result({"errors": present([refusal], self._ids)}, valid=False)
+            self._count("unknown", result)
+            return result
 
     def kind(self, request: OperationRequest) -> Kind | None:
         """None for what cannot be executed: `execute` says why."""

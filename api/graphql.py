@@ -21,7 +21,7 @@ from api.event_stream import EventStream
 from api.graph import Graph
 from api.live_connections import LiveConnections
 from api.origins import Origins
-from api.payloads import MAX_BYTES, Malformed, read_json, read_operation, write_json
+from api.payloads import MAX_BYTES, Malformed, SentOperation, read_json, read_operation, write_json
 from api.query_string import PREFLIGHT_HEADERS, may_be_forged, read_query_string
 from api.websocket_messages import PROTOCOL
 from domain.errors import Unauthenticated, Unavailable
@@ -63,7 +63,9 @@ class GraphQLOverHttp:
         # Before the body is read: strangers are not listened to.
         credential = credential_in(request.headers)
         session = await begin_session(self._graph.callers, self._graph.clock, credential)
-        operation = await self._read(request)
+        operation = await self._graph.admit(await self._read(request), session.caller())
+        if isinstance(operation, Result):
+            return _answer(request, _status(operation, answer_type(request.headers)), operation.body)
         kind = self._graph.kind(operation)
         if kind == "mutation" and request.method == "GET":
             raise _Refused(405, "METHOD_NOT_ALLOWED", "A mutation is sent as a POST.", {"allow": "POST"})
@@ -92,7 +94,7 @@ class GraphQLOverHttp:
             draining=draining_of(request),
         )
 
-    async def _read(self, request: Request) -> OperationRequest:
+    async def _read(self, request: Request) -> SentOperation:
         if request.method == "GET":
             return read_operation(read_query_string(request.scope["query_string"]))[0]
         return read_operation(read_json(await self._read_body(request)))[0]

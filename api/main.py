@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from api import graphiql
+from api.admission import Admission
 from api.graph import Graph
 from api.graphql import GraphQLOverHttp
 from api.health import Check, Readiness, liveness
@@ -44,8 +45,12 @@ def create_app(services: ApiServices) -> Starlette:
     settings = services.settings
     contexts = Contexts(services, poll_interval=timedelta(seconds=settings.poll_interval))
     metrics = ApiMetrics(services.metrics)
+    operations = Operations(build_schema(), metrics.fell_back, limits_of(settings), services.budgets)
     graph = Graph(
-        operations=Operations(build_schema(), metrics.fell_back, limits_of(settings), services.budgets),
+        operations=operations,
+        admission=Admission(
+            settings.documents, services.known_documents, services.registered_documents, operations
+        ),
         callers=services.callers,
         new_context=lambda caller: contexts.new(caller, current_traceparent() or new_traceparent()),
         metrics=metrics,

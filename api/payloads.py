@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any, NoReturn, TypeGuard
 
+from domain.documents.model import is_hash
 from infra.telemetry.trace import parse_traceparent
 from schema.operations import OperationRequest
 
@@ -15,6 +17,21 @@ MAX_BYTES = 1024 * 1024
 
 class Malformed(Exception):  # noqa: N818  an answer, not a fault
     """The message is not one that GraphQL clients send; the text says why, and quotes nothing of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentOperation:
+    """Its document is in `query`, or named by one of the others."""
+
+    query: str | None
+    document_id: str | None
+    persisted_query: str | None
+    """The hash that Apollo's clients give, also beside the text."""
+    variables: dict[str, Any] | None
+    operation_name: str | None
+
+    def of(self, text: str, *, published: bool = False) -> OperationRequest:
+        return OperationRequest(text, self.variables, self.operation_name, published)
 
 
 def read_json(text: str) -> object:
@@ -29,21 +46,26 @@ def read_json(text: str) -> object:
     return value
 
 
-def read_operation(value: object) -> tuple[OperationRequest, str | None]:
-    """`{query, variables, operationName, extensions}`, and the trace it says it belongs to."""
+def read_operation(value: object) -> tuple[SentOperation, str | None]:
+    """`{query or documentId, variables, operationName, extensions}`, and the trace it says it belongs to."""
     if isinstance(value, list):
         raise Malformed("several operations in one request are not supported")
     if not is_object(value):
         raise Malformed("an operation is a JSON object")
-    query = value.get("query")
-    if not isinstance(query, str):
+    extensions = _object_or_none(value, "extensions") or {}
+    sent = SentOperation(
+        query=_string_or_none(value, "query"),
+        document_id=_string_or_none(value, "documentId"),
+        persisted_query=_persisted_query(extensions),
+        variables=_object_or_none(value, "variables"),
+        operation_name=_string_or_none(value, "operationName"),
+    )
+    if sent.document_id is None and sent.persisted_query is None and sent.query is None:
         raise Malformed("`query` must be a string")
-    name = value.get("operationName")
-    if name is not None and not isinstance(name, str):
-        raise Malformed("`operationName` must be a string or null")
-    request = OperationRequest(query, _object_or_none(value, "variables"), name)
-    traceparent = (_object_or_none(value, "extensions") or {}).get("traceparent")
-    return request, parse_traceparent(traceparent) if isinstance(traceparent, str) else None
+    if sent.document_id is not None and sent.query is not None:
+        raise Malformed("it has both `query` and `documentId`")
+    traceparent = extensions.get("traceparent")
+    return sent, parse_traceparent(traceparent) if isinstance(traceparent, str) else None
 
 
 def write_json(value: object) -> str:
@@ -52,6 +74,23 @@ def write_json(value: object) -> str:
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
+
+
+def _persisted_query(extensions: dict[str, Any]) -> str | None:
+    given = extensions.get("persistedQuery")
+    if given is None:
+        return None
+    hash = given.get("sha256Hash") if is_object(given) and given.get("version") == 1 else None
+    if not isinstance(hash, str) or not is_hash(hash):
+        raise Malformed("`persistedQuery` must be `{version: 1, sha256Hash}`")
+    return hash
+
+
+def _string_or_none(value: dict[str, Any], name: str) -> str | None:
+    part = value.get(name)
+    if part is not None and not isinstance(part, str):
+        raise Malformed(f"`{name}` must be a string or null" if name != "query" else "`query` must be a string")
+    return part
 
 
 def _object_or_none(value: dict[str, Any], name: str) -> dict[str, Any] | None:

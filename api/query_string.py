@@ -22,7 +22,7 @@ def read_query_string(query_string: bytes) -> dict[str, object]:
             raise Malformed("a parameter is given twice")
         given[name] = value
     operation: dict[str, object] = {}
-    operation |= {name: given[name] for name in ("query", "operationName") if name in given}
+    operation |= {name: given[name] for name in ("query", "documentId", "operationName") if name in given}
     operation |= {name: read_json(given[name]) for name in ("variables", "extensions") if name in given}
     return operation
 

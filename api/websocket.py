@@ -193,12 +193,12 @@ class _Socket:
             return
         task = group.create_task(self._operate(message, session))
         self._active[message.id] = task
-        own = [self._running]
-        if self._graph.kind(message.request) == "subscription":
-            own.append(self._subscribed)
-        for tasks in own:
-            tasks.add(task)
+        for tasks in (self._running, self._subscribed):
             task.add_done_callback(tasks.discard)
+        self._running.add(task)
+        query = message.sent.query
+        if query is not None and self._graph.kind(message.sent.of(query)) == "subscription":
+            self._subscribed.add(task)
 
     async def _operate(self, message: Subscribe, session: Session) -> None:
         """One operation to its end. Nothing that goes wrong in it is the end of the socket."""
@@ -226,12 +226,18 @@ class _Socket:
         return self._active.get(operation_id) is asyncio.current_task()
 
     async def _run(self, message: Subscribe, session: Session) -> None:
-        kind = self._graph.kind(message.request)
+        operation = await self._graph.admit(message.sent, session.caller())
+        if isinstance(operation, Result):
+            await self._send_result(message.id, operation)
+            return
+        kind = self._graph.kind(operation)
         if kind != "subscription":
-            result = await self._graph.execute(kind, message.request, session.caller())
+            result = await self._graph.execute(kind, operation, session.caller())
             await self._send_result(message.id, result)
             return
-        stream = await self._graph.subscribe(message.request, session.caller)
+        if (task := asyncio.current_task()) is not None:
+            self._subscribed.add(task)  # which it was, unless its document was only named
+        stream = await self._graph.subscribe(operation, session.caller)
         if isinstance(stream, Result):
             await self._send_result(message.id, stream)
             return

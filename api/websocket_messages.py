@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from api.payloads import Malformed, is_object, read_json, read_operation, write_json
-from schema.operations import OperationRequest
+from api.payloads import Malformed, SentOperation, is_object, read_json, read_operation, write_json
 
 PROTOCOL = "graphql-transport-ws"
 MAX_ID_LENGTH = 256
@@ -51,7 +50,7 @@ class Pong:
 @dataclass(frozen=True, slots=True)
 class Subscribe:
     id: str
-    request: OperationRequest
+    sent: SentOperation
     traceparent: str | None
 
 

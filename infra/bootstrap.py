@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,8 @@ from domain.budgets.ports import Budgets, Rates
 from domain.clock import Clock, Ids
 from domain.contracts.events import Event
 from domain.contracts.tasks import TaskChangedV1
+from domain.documents.known import KnownDocuments
+from domain.documents.ports import Documents, RegisteredDocuments
 from domain.errors import Unavailable
 from domain.live.outbox import Outbox
 from domain.live.ports import Events, HandOver, Signals, TaskFeed
@@ -34,9 +36,11 @@ from infra.authentication.callers import Everyone, Known
 from infra.authentication.jwts import KeySetNotRead, open_jwts
 from infra.budgets.leased import LeasedBudgets
 from infra.budgets.memory import MemoryBuckets
+from infra.background import background
 from infra.cache.cached_tasks import CachedTasks
 from infra.cache.forgetting import open_forgetting
-from infra.cache.ports import TaskVersion
+from infra.cache.ports import Cache, TaskVersion
+from infra.cache.registered_documents import CachedDocuments
 from infra.cache.task_cache import TaskCache
 from infra.embedded_postgres.errors import CannotStart
 from infra.encryption.headers import HeaderSeals
@@ -58,6 +62,7 @@ from infra.postgres.audit_log import SETTINGS as AUDIT_SETTINGS
 from infra.postgres.audit_log import open_audit_log
 from infra.postgres.bulk import PostgresBulkTasks
 from infra.postgres.database import ENGINE_SETTINGS, OUTAGES, DatabaseMetrics, open_database
+from infra.postgres.documents import PostgresDocuments
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.figures import PostgresFigures
 from infra.postgres.firing import PostgresFiring
@@ -87,6 +92,7 @@ __all__ = [
     "Services",
     "migrate_database",
     "open_api_services",
+    "open_documents",
     "open_services",
     "open_token_service",
     "reencrypt_database",
@@ -139,6 +145,8 @@ class Services:
     webhook_secrets: WebhookSecrets
     access_tokens: AccessTokens
     audit_log: AuditLog
+    documents: Documents
+    registered_documents: RegisteredDocuments
     origins: Origins
     recurrences: Recurrences
     schedules: Schedules
@@ -154,6 +162,7 @@ class ApiServices(Services):
     activity_feed: ActivityFeed
     callers: Callers
     budgets: Budgets
+    known_documents: KnownDocuments
 
 
 @asynccontextmanager
@@ -206,10 +215,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         if settings.redis_url is not None:
             redis_cache = await stack.enter_async_context(open_redis_cache(settings, registry))
             health["redis"] = redis_cache.check
-            cache = TaskCache(redis_cache, settings.namespace, registry)
+            kept: Cache = redis_cache
         else:
-            memory_cache = await stack.enter_async_context(open_memory_cache(settings, registry))
-            cache = TaskCache(memory_cache, settings.namespace, registry)
+            kept = await stack.enter_async_context(open_memory_cache(settings, registry))
+        cache = TaskCache(kept, settings.namespace, registry)
 
         broker: dramatiq.Broker
         signals: Signals
@@ -263,6 +272,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             webhook_secrets=webhook_secrets,
             access_tokens=PostgresAccessTokens(database),
             audit_log=audit_log,
+            documents=PostgresDocuments(database),
+            registered_documents=CachedDocuments(kept, settings.namespace),
             origins=Rules(settings.http_allow_insecure, settings.http_allowed_networks),
         )
 
@@ -281,6 +292,7 @@ async def open_api_services(settings: Settings) -> AsyncIterator[ApiServices]:
             ) as activity_feed,
             _open_callers(services) as callers,
             _open_budgets(services) as budgets,
+            _open_known_documents(services) as known_documents,
         ):
 
             def hear(event: Event) -> None:
@@ -296,6 +308,7 @@ async def open_api_services(settings: Settings) -> AsyncIterator[ApiServices]:
                     activity_feed=activity_feed,
                     callers=callers,
                     budgets=budgets,
+                    known_documents=known_documents,
                 )
 
 
@@ -356,6 +369,21 @@ async def open_token_service(settings: Settings) -> AsyncIterator[TokenService]:
 
 
 @asynccontextmanager
+async def open_documents(settings: Settings) -> AsyncIterator[Documents]:
+    """For the command line. Raises CannotStart, also in place of Unavailable."""
+    metrics = DatabaseMetrics(CollectorRegistry())
+    limit = settings.database_timeout
+    async with (
+        _database_url(settings) as url,
+        open_database(url, size=1, limit=limit, metrics=metrics) as database,
+    ):
+        try:
+            yield PostgresDocuments(database)
+        except Unavailable as fault:
+            raise CannotStart(f"{fault}.") from fault
+
+
+@asynccontextmanager
 async def _database_url(settings: Settings) -> AsyncIterator[str]:
     """That of the settings, or of an embedded PostgreSQL, started and migrated."""
     if settings.database_url is not None:
@@ -391,6 +419,16 @@ async def _open_callers(services: Services) -> AsyncIterator[Callers]:
             yield Known(services.access_tokens, jwts, services.clock)
     except KeySetNotRead as error:
         raise CannotStart(f"CARILLON_JWT_KEY_SET cannot be read: {error}") from error
+
+
+@asynccontextmanager
+async def _open_known_documents(services: Services) -> AsyncIterator[KnownDocuments]:
+    known = KnownDocuments(services.documents, services.clock)
+    async with background() as tasks:
+        tasks.start(known.note_forever(), "document-uses")
+        yield known
+    with suppress(Unavailable):
+        await known.note_once()
 
 
 async def _close(broker: dramatiq.Broker) -> None:

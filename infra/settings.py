@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     """Of those whose JWT names none."""
     jwt_role_claim: str | None = None
 
+    documents: Literal["open", "apq", "trusted"] = "open"
+    """Which are executed: any; any, and clients may register theirs; or the published alone."""
+
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1", "localhost", "[::1]")
     """Names GraphQL may be asked for by; `*` for any, `*.example.com` for those below one."""
 
@@ -203,6 +206,12 @@ class Settings(BaseSettings):
             raise ValueError("jwt_algorithms must name one at least")
         if not _is_trusted(self.jwt_key_set, insecure=self.http_allow_insecure):
             raise ValueError("jwt_key_set must be a path, or start with https://")
+        return self
+
+    @model_validator(mode="after")
+    def _trusting_documents_alone_takes_knowing_who_asks(self) -> Self:
+        if self.documents == "trusted" and self.authentication == "none":
+            raise ValueError("documents=trusted needs authentication to be required")
         return self
 
     @property

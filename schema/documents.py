@@ -101,28 +101,31 @@ class Documents:
         self._limits = limits
         self._rules = specified_rules if limits.introspection else (*specified_rules, NoIntrospection)
         self._good: Memory[str, Document] = Memory(REMEMBERED)
+        # A room of their own: what anybody sends does not drive them out.
+        self._published: Memory[str, Document] = Memory(REMEMBERED)
         # So that a client does not make us check a costly document over and over.
         self._refused: Memory[bytes, Document] = Memory(REFUSALS)
         # Too long to be remembered, but whoever asked for its kind is about to execute it.
         self._latest: tuple[str, Document] = ("", self._checked(""))
 
-    def read(self, text: str) -> Document:
+    def read(self, text: str, *, published: bool = False) -> Document:
         """Parsed and checked, now or earlier. What is wrong is in its errors."""
         if self._latest[0] == text:
             return self._latest[1]
-        document = self._remembered(text)
+        document = self._remembered(text, self._published if published else self._good)
         self._latest = (text, document)
         return document
 
     def remembers(self, text: str) -> bool:
-        return self._good.find(text) is not None
+        return self._good.find(text) is not None or self._published.find(text) is not None
 
     def grew(self, text: str, size: int) -> None:
         """What belongs to a remembered document takes as many characters more."""
         self._good.grow(text, size)
+        self._published.grow(text, size)
 
-    def _remembered(self, text: str) -> Document:
-        if (known := self._good.find(text)) is not None:
+    def _remembered(self, text: str, good: Memory[str, Document]) -> Document:
+        if (known := good.find(text)) is not None:
             return known
         hashed = sha256(text.encode(errors="surrogatepass")).digest()
         if (known := self._refused.find(hashed)) is not None:
@@ -131,7 +134,7 @@ class Documents:
         if document.node is None:
             self._refused.keep(hashed, document, _size(document))
         elif len(text) <= LONGEST_REMEMBERED:
-            self._good.keep(text, document, len(text))
+            good.keep(text, document, len(text))
         return document
 
     def _checked(self, text: str) -> Document:

@@ -56,6 +56,8 @@ class OperationRequest:
     query: str
     variables: dict[str, Any] | None = None
     operation_name: str | None = None
+    published: bool = False
+    """Whether the document is one that was published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +88,21 @@ class Operations:
 
     def kind(self, request: OperationRequest) -> Kind | None:
         """None when the document cannot be parsed, or does not say which operation is meant."""
-        operation = self._documents.read(request.query).operation(request.operation_name)
+        document = self._documents.read(request.query, published=request.published)
+        operation = document.operation(request.operation_name)
         return None if operation is None else operation.value
 
     def begins_now(self, request: OperationRequest) -> bool:
         """Whether it is a subscription to what happens from now on, the same for all who ask alike."""
-        document = self._documents.read(request.query)
+        document = self._documents.read(request.query, published=request.published)
         if document.node is None or document.errors:
             return False
         operation = get_operation_ast(document.node, request.operation_name)
         return operation is not None and begins_now(self._schema, operation, request.variables)
+
+    def is_good(self, text: str) -> bool:
+        """Whether this document can be executed, and is short enough to be remembered."""
+        return self._documents.read(text).node is not None and self._documents.remembers(text)
 
     async def execute(self, request: OperationRequest, context: Context) -> Result:
         """For queries and mutations."""
@@ -106,7 +113,7 @@ class Operations:
             if executor.operation.operation is OperationType.SUBSCRIPTION:
                 return _refused([GraphQLError("A subscription is not executed, but subscribed to.")], context)
             cost = await self._spend(request, executor, context)
-            result = self._plans.executing(request.query, request.operation_name)(executor)
+            result = self._executing(request)(executor)
             body = _body(await result if isawaitable(result) else result, context)
             return Result(body | cost, valid=True)
         except Exception as error:  # noqa: BLE001  the edge of what we know: shown as internal, and logged
@@ -130,12 +137,13 @@ class Operations:
             return _refused([error], context)
         if isinstance(source, ExecutionResult):
             return _refused(source.errors or [], context)
-        return _responses(
-            executor, source, context, new_context, self._plans.executing(request.query, request.operation_name)
-        )
+        return _responses(executor, source, context, new_context, self._executing(request))
+
+    def _executing(self, request: OperationRequest) -> Execute:
+        return self._plans.executing(request.query, request.operation_name, published=request.published)
 
     def _executor(self, request: OperationRequest, context: Context) -> Executor[Any] | Result:
-        document = self._documents.read(request.query)
+        document = self._documents.read(request.query, published=request.published)
         if document.node is None or document.errors:
             return _refused(map(self._of_request, document.errors), context)
         variables = request.variables or {}

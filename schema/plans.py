@@ -41,12 +41,12 @@ class Plans:
         self._documents = documents
         self._fell_back = fell_back
 
-    def executing(self, text: str, name: str | None) -> Execute:
+    def executing(self, text: str, name: str | None, *, published: bool = False) -> Execute:
         """Executes that operation of a good document, from the second time on by a plan.
 
         What is executed once, and what is too long to be remembered, is not worth a plan.
         """
-        document = self._documents.read(text)
+        document = self._documents.read(text, published=published)
 
         def execute(executor: Executor[Any]) -> Awaitable[ExecutionResult] | ExecutionResult:
             plan = document.plans.get(name)

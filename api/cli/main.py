@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from api.cli.banner import banner
+from api.cli.documents import documents
 from api.cli.running import run
 from api.cli.settings import BAD_SETTINGS, read_embedded_settings, read_service_settings
 from api.cli.tokens import tokens
@@ -34,6 +35,7 @@ app = typer.Typer(
 keys = typer.Typer(help="The keys that encrypt what is secret at rest.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 app.add_typer(tokens, name="tokens")
+app.add_typer(documents, name="documents")
 
 Host = Annotated[str, typer.Option(help="Where to listen; what others can reach needs authentication.")]
 Port = Annotated[int, typer.Option(help="The port to listen at; 0 takes a free one.", min=0, max=65_535)]

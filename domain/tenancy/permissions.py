@@ -21,6 +21,8 @@ class Permission(StrEnum):
     CHANGE_QUEUES = "CHANGE_QUEUES"
     MANAGE_WEBHOOK_SECRETS = "MANAGE_WEBHOOK_SECRETS"
     READ_AUDIT_LOG = "READ_AUDIT_LOG"
+    EXECUTE_ANY_DOCUMENT = "EXECUTE_ANY_DOCUMENT"
+    """Also where only published ones are executed for the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ REQUIREMENTS: Mapping[Permission, Requirement] = {
     Permission.CHANGE_QUEUES: Requirement(Role.ADMIN, whole_tenant=True),
     Permission.MANAGE_WEBHOOK_SECRETS: Requirement(Role.ADMIN, whole_tenant=True),
     Permission.READ_AUDIT_LOG: Requirement(Role.ADMIN, whole_tenant=True),
+    Permission.EXECUTE_ANY_DOCUMENT: Requirement(Role.ADMIN, whole_tenant=True),
 }
 _RANK = {role: rank for rank, role in enumerate((Role.VIEWER, Role.EDITOR, Role.ADMIN))}
 

@@ -458,3 +458,28 @@ class AuditLogRow(SQLModel, table=True):
     code: str | None = Field(default=None, sa_type=Text)
     ids: str | None = Field(default=None, sa_type=Text)
     count: int | None = None
+
+
+class DocumentRow(SQLModel, table=True):
+    """Of the installation, and so of no tenant. Each change of any has a revision of its own."""
+
+    __tablename__ = "documents"
+    __table_args__ = (Index("documents_by_revision", "revision"),)
+
+    hash: str = Field(sa_type=Text, primary_key=True)
+    text: str = Field(sa_type=Text)
+    name: str | None = Field(default=None, sa_type=Text)
+    kind: str = Field(sa_type=Text)
+    revision: int = Field(sa_type=BigInteger)
+    published_at: datetime = Field(sa_type=INSTANT, sa_column_kwargs=_now())
+    retired_at: datetime | None = Field(default=None, sa_type=INSTANT)
+
+
+class DocumentUsesRow(SQLModel, table=True):
+    """Beside the documents, so that counting rewrites no texts."""
+
+    __tablename__ = "document_uses"
+
+    hash: str = Field(sa_type=Text, primary_key=True)
+    uses: int = Field(sa_type=BigInteger)
+    last_used_at: datetime = Field(sa_type=INSTANT, sa_column_kwargs=_now())

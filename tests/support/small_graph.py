@@ -11,23 +11,29 @@ import strawberry
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
+from api.admission import Admission, Mode
 from api.graph import Graph
 from api.health import Check
 from api.main import application
 from api.metrics import ApiMetrics
 from api.origins import Origins
 from domain.budgets.ports import Budgets
+from domain.documents.known import KnownDocuments
 from domain.errors import Unavailable
 from domain.live.ports import Resync
 from domain.tenancy.model import Caller
 from domain.tenancy.ports import Callers
 from infra.authentication.callers import Everyone
+from infra.cache.metrics import CacheMetrics
+from infra.cache.registered_documents import CachedDocuments
+from infra.memory.cache import MemoryCache
 from infra.settings import Settings
 from infra.system import SystemClock, TimeOrderedIds
 from infra.telemetry.trace import current_traceparent
 from schema.context import Context
 from schema.operations import Operations
 from schema.sharing import LIVE
+from tests.support.stored_documents import StoredDocuments
 
 
 class Watched:
@@ -166,14 +172,20 @@ def small_app(
     tenant_connections: int = 1_000,
     budgets: Budgets | None = None,
     timeout: float = Settings().operation_timeout,
+    documents: StoredDocuments | None = None,
+    mode: Mode = "open",
 ) -> Starlette:
     registry = registry or CollectorRegistry()
     ids = TimeOrderedIds()
     watched = watched or Watched()
     schema = strawberry.Schema(Query, Mutation, _subscription(watched))
     metrics = ApiMetrics(registry)
+    operations = Operations(schema, metrics.fell_back, budgets=budgets)
+    registered = CachedDocuments(MemoryCache(ttl=60, metrics=CacheMetrics(registry)), "small")
+    known = KnownDocuments(documents or StoredDocuments(), SystemClock())
     graph = Graph(
-        operations=Operations(schema, metrics.fell_back, budgets=budgets),
+        operations=operations,
+        admission=Admission(mode, known, registered, operations),
         callers=callers or Everyone("small"),
         new_context=lambda caller: cast(Context, SmallContext(ids, watched, caller)),
         metrics=metrics,

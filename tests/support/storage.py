@@ -26,6 +26,7 @@ from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.audit_log import PostgresAuditLog
 from infra.postgres.bulk import PostgresBulkTasks
 from infra.postgres.database import ENGINE_SETTINGS, Database, DatabaseMetrics, open_database
+from infra.postgres.documents import PostgresDocuments
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.firing import PostgresFiring
 from infra.postgres.notifications import PostgresNotifications
@@ -110,6 +111,7 @@ class Storage:
     webhook_secrets: PostgresWebhookSecrets
     access_tokens: PostgresAccessTokens
     audit_log: PostgresAuditLog
+    documents: PostgresDocuments
     changed: list[TaskVersion]
     """What the engine's writes told of."""
 
@@ -191,5 +193,6 @@ async def open_storage(url: str, keys: KeyRing = KEYS) -> AsyncIterator[Storage]
             webhook_secrets=PostgresWebhookSecrets(database, keys),
             access_tokens=PostgresAccessTokens(database),
             audit_log=PostgresAuditLog(database),
+            documents=PostgresDocuments(database),
             changed=told,
         )

@@ -1,0 +1,101 @@
+"""Manifests as Relay, Apollo and GraphQL Codegen write them, and why a document in one is not published."""
+
+from __future__ import annotations
+
+from hashlib import md5, sha1
+
+import pytest
+
+from domain.documents.manifests import APOLLO, read_manifest
+from domain.documents.model import hash_in, hash_of
+from domain.errors import Refusals
+from schema.build import build_schema
+from schema.documents import LONGEST_REMEMBERED, Documents
+from schema.publishing import publications
+
+TEXT = "query List { tasks { totalCount } }"
+APPENDIX = "query ($id: ID!) {\n  user(id: $id) {\n    name\n  }\n}"
+DIGEST = "7dba4bd717b41f10434822356a93c32b1fb4907b983e854300ad839f84cdcd6e"
+
+
+def apollo(id: str, **changes: object) -> dict[str, object]:
+    operation = {"id": id, "body": TEXT, "name": "List", "type": "query"}
+    return {"format": APOLLO, "version": 1, "operations": [operation], **changes}
+
+
+def told(refused: Refusals) -> list[tuple[tuple[str, ...], str]]:
+    return [(each.path, each.message) for each in refused.refusals]
+
+
+def test_an_id_is_that_of_the_appendix() -> None:
+    assert hash_of(APPENDIX) == DIGEST
+    assert hash_in(f"sha256:{DIGEST}") == hash_in(DIGEST) == DIGEST
+    assert hash_in(f"sha256:{DIGEST.upper()}") is None
+    assert hash_in(f"md5:{DIGEST}") is None
+    assert hash_in(f"sha256:{DIGEST}\n") is None
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [{hash_of(TEXT): TEXT}, {f"sha256:{hash_of(TEXT)}": TEXT}, apollo(hash_of(TEXT))],
+    ids=["Relay and Codegen", "with the prefix", "Apollo"],
+)
+def test_every_format_is_read(manifest: object) -> None:
+    assert read_manifest(manifest) == [TEXT]
+
+
+@pytest.mark.parametrize(
+    ("id", "reason"),
+    [
+        (hash_of("{ other }"), "not the SHA-256 hash of its text"),
+        (md5(TEXT.encode(), usedforsecurity=False).hexdigest(), "persistConfig"),
+        (sha1(TEXT.encode(), usedforsecurity=False).hexdigest(), "hashAlgorithm"),
+    ],
+)
+def test_an_id_that_is_not_the_hash_is_refused_and_what_to_set_is_told(id: str, reason: str) -> None:
+    for manifest in ({id: TEXT}, apollo(id)):
+        with pytest.raises(Refusals) as refused:
+            read_manifest(manifest)
+        [(path, message)] = told(refused.value)
+        assert path == (id,)
+        assert reason in message
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        [],
+        None,
+        {hash_of(TEXT): 1},
+        apollo("", version=2),
+        apollo("", format="other"),
+        apollo("", operations=None),
+        apollo("", operations=[1]),
+        apollo("", operations=[{"id": "x"}]),
+    ],
+)
+def test_what_is_no_manifest_is_refused(manifest: object) -> None:
+    with pytest.raises(Refusals):
+        read_manifest(manifest)
+
+
+def test_what_can_be_executed_is_published_with_its_name_and_kind() -> None:
+    [made] = publications(Documents(build_schema()._schema), [TEXT])
+    assert (made.hash, made.text, made.name, made.kind) == (hash_of(TEXT), TEXT, "List", "query")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{ taskz { totalCount } }", "Cannot query field 'taskz'"),
+        ("{", "Syntax Error"),
+        ("fragment F on Task { id }", "never used"),
+        ("{ tasks { totalCount } }" + " " * LONGEST_REMEMBERED, "characters"),
+    ],
+)
+def test_what_cannot_be_executed_is_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(Refusals) as refused:
+        publications(Documents(build_schema()._schema), [TEXT, text])
+    [(path, message)] = told(refused.value)
+    assert path == (hash_of(text),)
+    assert reason in message
