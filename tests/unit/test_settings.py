@@ -26,3 +26,9 @@ def test_allowed_origins_are_written_as_browsers_write_them() -> None:
 def test_what_is_no_origin_is_not_allowed(origin: str) -> None:
     with pytest.raises(ValidationError, match="allowed_origins"):
         settings_of(allowed_origins=origin)
+
+
+def test_trusting_published_documents_alone_takes_authentication() -> None:
+    with pytest.raises(ValueError, match="documents=trusted needs authentication"):
+        settings_of(documents="trusted")
+    assert settings_of(documents="trusted", authentication="required").documents == "trusted"
