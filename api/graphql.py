@@ -23,6 +23,7 @@ from api.live_connections import LiveConnections
 from api.origins import Origins
 from api.payloads import MAX_BYTES, Malformed, SentOperation, read_json, read_operation, write_json
 from api.query_string import PREFLIGHT_HEADERS, may_be_forged, read_query_string
+from api.revalidating import revalidated
 from api.websocket_messages import PROTOCOL
 from domain.errors import Unauthenticated, Unavailable
 from schema.operations import Kind, OperationRequest, Result
@@ -63,7 +64,8 @@ class GraphQLOverHttp:
         # Before the body is read: strangers are not listened to.
         credential = credential_in(request.headers)
         session = await begin_session(self._graph.callers, self._graph.clock, credential)
-        operation = await self._graph.admit(await self._read(request), session.caller())
+        sent = await self._read(request)
+        operation = await self._graph.admit(sent, session.caller())
         if isinstance(operation, Result):
             return _answer(request, _status(operation, answer_type(request.headers)), operation.body)
         kind = self._graph.kind(operation)
@@ -75,6 +77,10 @@ class GraphQLOverHttp:
             message = f"Follow a subscription as {EVENT_STREAM}, or over a websocket with {PROTOCOL}."
             raise _Refused(406, "NOT_ACCEPTABLE", message)
         result = await self._graph.execute(kind, operation, session.caller())
+        if request.method == "GET" and sent.query is None and "errors" not in result.body:
+            # What is left of the budget is another with each answer: none would ever be found unchanged.
+            kept = {name: value for name, value in result.body.items() if name != "extensions"}
+            return revalidated(request.headers, write_json(kept), answer_type(request.headers))
         status = _status(result, answer_type(request.headers))
         return _answer(request, status, result.body, _retry_after(result))
 
