@@ -10,9 +10,9 @@ from typing import Any
 
 from api.admission import Admission
 from api.metrics import ApiMetrics
+from api.payloads import SentOperation
 from api.responses import Responses, encoded
 from api.shared_streams import Sameness, SharedStreams
-from api.payloads import SentOperation
 from domain.clock import Clock, Ids
 from domain.errors import Refusal, Unavailable
 from domain.tenancy.model import Caller

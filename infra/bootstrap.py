@@ -34,9 +34,9 @@ from domain.tenancy.service import TokenService
 from domain.webhooks.ports import Origins, WebhookSecrets
 from infra.authentication.callers import Everyone, Known
 from infra.authentication.jwts import KeySetNotRead, open_jwts
+from infra.background import background
 from infra.budgets.leased import LeasedBudgets
 from infra.budgets.memory import MemoryBuckets
-from infra.background import background
 from infra.cache.cached_tasks import CachedTasks
 from infra.cache.forgetting import open_forgetting
 from infra.cache.ports import Cache, TaskVersion
