@@ -28,6 +28,8 @@ CODES = (
     ErrorCode(
         "CURSOR_EXPIRED", "", NO, "The place is none of this stream any more: read, and go on from there."
     ),
+    ErrorCode("DOCUMENT_NOT_FOUND", "400", NO, "No published document has this id."),
+    ErrorCode("DOCUMENT_NOT_TRUSTED", "400", NO, "Only published documents are executed here."),
     ErrorCode("DOCUMENT_TOO_LARGE", "400", NO, "The document has too many characters."),
     ErrorCode("FIELD_REPEATED", "400", NO, "One name stands too often in one place."),
     ErrorCode("FORBIDDEN", "200", NO, "The caller's role does not allow it."),
@@ -45,6 +47,8 @@ CODES = (
     ErrorCode("NOT_ACCEPTABLE", "406", NO, "A subscription is followed as events, or over a websocket."),
     ErrorCode("NOT_FOUND", "200", NO, "There is no such thing, or it is not the caller's."),
     ErrorCode("PAGE_TOO_LARGE", "400", NO, "A page has too many items; `argument` names it."),
+    ErrorCode("PERSISTED_QUERY_NOT_FOUND", "400", NO, "Send it once more with its text, to register it."),
+    ErrorCode("PERSISTED_QUERY_NOT_SUPPORTED", "400", NO, "Send texts: none are registered here."),
     ErrorCode("PREFLIGHT_REQUIRED", "403", NO, "A GET needs a header that no page of another site can send."),
     ErrorCode("RESYNC", "", LATER, "A subscriber fell behind: subscribe again, from the last cursor."),
     ErrorCode("TENANT_CONNECTIONS", "429", LATER, "The tenant has too many live connections."),

@@ -40,6 +40,7 @@ from schema.context import Contexts, Services
 from schema.operations import Operations
 from tests.support.face import POLL, TENANT, Face, event_of
 from tests.support.serving import serving
+from tests.support.small_graph import small_admission
 
 EVENTS_PER_SECOND = 10
 SETTLE = 2.0
@@ -78,8 +79,10 @@ async def main(subscribers: int, seconds: float) -> None:
 def _app(face: Face, feed: LiveTaskFeed, registry: CollectorRegistry, subscribers: int) -> Starlette:
     services = cast(Services, SimpleNamespace(**vars(face) | {"task_feed": feed}))
     contexts, metrics = Contexts(services, poll_interval=POLL), ApiMetrics(registry)
+    operations = Operations(build_schema(), metrics.fell_back)
     graph = Graph(
-        operations=Operations(build_schema(), metrics.fell_back),
+        operations=operations,
+        admission=small_admission(operations, registry),
         callers=Everyone(TENANT),
         new_context=lambda caller: contexts.new(caller, new_traceparent()),
         metrics=metrics,

@@ -181,11 +181,9 @@ def small_app(
     schema = strawberry.Schema(Query, Mutation, _subscription(watched))
     metrics = ApiMetrics(registry)
     operations = Operations(schema, metrics.fell_back, budgets=budgets)
-    registered = CachedDocuments(MemoryCache(ttl=60, metrics=CacheMetrics(registry)), "small")
-    known = KnownDocuments(documents or StoredDocuments(), SystemClock())
     graph = Graph(
         operations=operations,
-        admission=Admission(mode, known, registered, operations),
+        admission=small_admission(operations, registry, documents, mode),
         callers=callers or Everyone("small"),
         new_context=lambda caller: cast(Context, SmallContext(ids, watched, caller)),
         metrics=metrics,
@@ -201,6 +199,18 @@ def small_app(
         allowed_hosts=Settings().allowed_hosts,
         origins=Origins(allowed_origins),
         tenant_connections=tenant_connections,
+    )
+
+
+def small_admission(
+    operations: Operations,
+    registry: CollectorRegistry,
+    documents: StoredDocuments | None = None,
+    mode: Mode = "open",
+) -> Admission:
+    registered = CachedDocuments(MemoryCache(ttl=60, metrics=CacheMetrics(registry)), "small")
+    return Admission(
+        mode, KnownDocuments(documents or StoredDocuments(), SystemClock()), registered, operations
     )
 
 
