@@ -230,14 +230,21 @@ class Face:
         assert isinstance(error, dict)
         return error
 
-    async def follow(self, query: str, caller: Caller = CALLER, /, **variables: Any) -> list[dict[str, Any]]:
-        """Every response of a subscription, to its end."""
+    async def follow(
+        self, query: str, caller: Caller = CALLER, /, *, most: int | None = None, **variables: Any
+    ) -> list[dict[str, Any]]:
+        """Every response of a subscription, to its end, or so many of them."""
         request = OperationRequest(query, variables)
         stream = await operations().subscribe(request, lambda: self.context(caller))
         if isinstance(stream, Result):
             return [stream.body]
         async with aclosing(stream):
-            return [body async for body in stream]
+            bodies: list[dict[str, Any]] = []
+            async for body in stream:
+                bodies.append(body)
+                if len(bodies) == most:
+                    break
+            return bodies
 
     def keep(self, **fields: Any) -> Task:
         """A stored task."""

@@ -99,7 +99,7 @@ async def test_a_field_is_for_those_in_the_table_alone(
     caller = Caller(tenant=TENANT, role=role, owner=owner)
     query = f"{kind} {{ {name}{asked} }}"
     if kind == "subscription":
-        bodies = await face.follow(query, caller)
+        bodies = await face.follow(query, caller, most=1)  # some have no end
     else:
         bodies = [(await face.run(query, caller)).body]
     codes = [error["extensions"]["code"] for body in bodies for error in body.get("errors", ())]
