@@ -61,7 +61,7 @@ from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.audit_log import SETTINGS as AUDIT_SETTINGS
 from infra.postgres.audit_log import open_audit_log
 from infra.postgres.bulk import PostgresBulkTasks
-from infra.postgres.database import ENGINE_SETTINGS, OUTAGES, DatabaseMetrics, open_database
+from infra.postgres.database import ENGINE_SETTINGS, OUTAGES, Database, DatabaseMetrics, open_database
 from infra.postgres.documents import PostgresDocuments
 from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.figures import PostgresFigures
@@ -341,46 +341,37 @@ async def reencrypt_database(settings: Settings) -> Reencrypted:
     keys = _load_keys(settings)
     if not keys.usable:
         raise CannotStart("CARILLON_ENCRYPTION_KEYS is not set: there is nothing to encrypt with.")
-    metrics = DatabaseMetrics(CollectorRegistry())
-    limit = settings.database_timeout
-    async with (
-        _database_url(settings) as url,
-        open_database(url, size=1, limit=limit, metrics=metrics) as database,
-    ):
-        try:
-            return await reencrypt(database, keys)
-        except Unavailable as fault:
-            raise CannotStart(f"{fault}. What was done is done: start it again.") from fault
+    async with _one_connection(settings, " What was done is done: start it again.") as database:
+        return await reencrypt(database, keys)
 
 
 @asynccontextmanager
 async def open_token_service(settings: Settings) -> AsyncIterator[TokenService]:
     """For the command line. Raises CannotStart, also in place of Unavailable."""
-    metrics = DatabaseMetrics(CollectorRegistry())
-    limit = settings.database_timeout
-    async with (
-        _database_url(settings) as url,
-        open_database(url, size=1, limit=limit, metrics=metrics) as database,
-    ):
-        try:
-            yield TokenService(PostgresAccessTokens(database), SystemClock(), TimeOrderedIds(), random_bytes)
-        except Unavailable as fault:
-            raise CannotStart(f"{fault}.") from fault
+    async with _one_connection(settings) as database:
+        yield TokenService(PostgresAccessTokens(database), SystemClock(), TimeOrderedIds(), random_bytes)
 
 
 @asynccontextmanager
 async def open_documents(settings: Settings) -> AsyncIterator[Documents]:
     """For the command line. Raises CannotStart, also in place of Unavailable."""
-    metrics = DatabaseMetrics(CollectorRegistry())
-    limit = settings.database_timeout
+    async with _one_connection(settings) as database:
+        yield PostgresDocuments(database)
+
+
+@asynccontextmanager
+async def _one_connection(settings: Settings, advice: str = "") -> AsyncIterator[Database]:
+    """For a command. Raises CannotStart in place of Unavailable, with the advice behind it."""
     async with (
         _database_url(settings) as url,
-        open_database(url, size=1, limit=limit, metrics=metrics) as database,
+        open_database(
+            url, size=1, limit=settings.database_timeout, metrics=DatabaseMetrics(CollectorRegistry())
+        ) as database,
     ):
         try:
-            yield PostgresDocuments(database)
+            yield database
         except Unavailable as fault:
-            raise CannotStart(f"{fault}.") from fault
+            raise CannotStart(f"{fault}.{advice}") from fault
 
 
 @asynccontextmanager

@@ -40,7 +40,7 @@ from domain.errors import Unauthenticated
 from graphql_plans import Fallback
 from schema.context import Context
 from schema.cost import cost_of
-from schema.documents import Documents
+from schema.documents import Document, Documents
 from schema.errors import present
 from schema.introspection import without_suggestion
 from schema.limits import Limits
@@ -88,13 +88,13 @@ class Operations:
 
     def kind(self, request: OperationRequest) -> Kind | None:
         """None when the document cannot be parsed, or does not say which operation is meant."""
-        document = self._documents.read(request.query, published=request.published)
+        document = self._document(request)
         operation = document.operation(request.operation_name)
         return None if operation is None else operation.value
 
     def begins_now(self, request: OperationRequest) -> bool:
         """Whether it is a subscription to what happens from now on, the same for all who ask alike."""
-        document = self._documents.read(request.query, published=request.published)
+        document = self._document(request)
         if document.node is None or document.errors:
             return False
         operation = get_operation_ast(document.node, request.operation_name)
@@ -139,11 +139,14 @@ class Operations:
             return _refused(source.errors or [], context)
         return _responses(executor, source, context, new_context, self._executing(request))
 
+    def _document(self, request: OperationRequest) -> Document:
+        return self._documents.read(request.query, published=request.published)
+
     def _executing(self, request: OperationRequest) -> Execute:
         return self._plans.executing(request.query, request.operation_name, published=request.published)
 
     def _executor(self, request: OperationRequest, context: Context) -> Executor[Any] | Result:
-        document = self._documents.read(request.query, published=request.published)
+        document = self._document(request)
         if document.node is None or document.errors:
             return _refused(map(self._of_request, document.errors), context)
         variables = request.variables or {}
@@ -163,7 +166,7 @@ class Operations:
         self, request: OperationRequest, executor: Executor[Any], context: Context
     ) -> dict[str, Any]:
         """What to tell of it. Raises BudgetExceeded, and a GraphQLError for what costs too much."""
-        document = self._documents.read(request.query)
+        document = self._document(request)
         costed = document.costs.get(request.operation_name)
         if costed is None:
             assert document.node is not None, "it is about to be executed"
