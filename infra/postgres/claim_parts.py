@@ -60,7 +60,9 @@ where {WAITING} and (tenant, queue, priority, scheduled_at) <= (p.tenant, p.queu
 
 def room(limit: str) -> str:
     return f"""free as materialized (select {ROOM} as slots), room as materialized (
-    select slots as free, least({limit}::int, slots) as tasks from free
+    select slots as free, least({limit}::int, slots) as tasks,
+        (select count(*) from workers where lease_until > now() and not draining)::int as workers
+    from free
 )"""
 
 
@@ -110,6 +112,7 @@ _COLUMNS = {
     "turn": "bigint",
     "key": "text",
     "room": "int",
+    "workers": "int",
     "parked": "int",
     "limits": "boolean",
     "complete": "boolean",

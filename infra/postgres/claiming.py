@@ -82,6 +82,7 @@ _SUMMARY = row(
     "claim",
     at="now()",
     room="free",
+    workers="room.workers",
     parked="select count(*) from parked",
     limits="""exists (select from limits) or $9::text <> '' or exists (select from keys)
         or exists (select from blocked)""",

@@ -95,7 +95,7 @@ where s.id = n.id and s.settled_until <= n.settled_until
 """
 TELL = """
 insert into outbox (partition, event)
-select outbox_partition(e.schedule_id), e.event::jsonb
+select outbox_partition(e.schedule_id), e.event::json
 from unnest($1::uuid[], $2::text[]) as e(schedule_id, event)
 """
 SET_ASIDE = """

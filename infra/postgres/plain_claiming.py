@@ -36,7 +36,15 @@ _IDLE_FOR = f"""
             {LANE_ORDER} limit 1
         ) as first)) - clock_timestamp() end
 """
-_SUMMARY = row("claim", at="now()", room="free", limits="false", complete="plain.so", idle_for=_IDLE_FOR)
+_SUMMARY = row(
+    "claim",
+    at="now()",
+    room="free",
+    workers="room.workers",
+    limits="false",
+    complete="plain.so",
+    idle_for=_IDLE_FOR,
+)
 
 # It takes nothing unless it sees for itself that there is neither a limit nor a key; then it is not complete.
 CLAIM_PLAIN = f"""

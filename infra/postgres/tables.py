@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSONB, TIMESTAMP, TSVECTOR
+from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, JSON, JSONB, TIMESTAMP, TSVECTOR
 from sqlmodel import Field, SQLModel
 
 from domain.attempts.model import AttemptState
@@ -264,7 +264,15 @@ class TaskWordsRow(SQLModel, table=True):
     """The words of a task's title and description, for search by prefix."""
 
     __tablename__ = "task_words"
-    __table_args__ = (Index("task_words_words", "words", postgresql_using="gin"), _stored(dead=20_000))
+    __table_args__ = (
+        Index(
+            "task_words_words",
+            "words",
+            postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": "256"},
+        ),
+        _stored(dead=20_000),
+    )
 
     task_id: UUID = Field(primary_key=True, foreign_key="tasks.id", ondelete="CASCADE")
     tenant: str = Field(sa_type=Text)
@@ -334,7 +342,7 @@ class OutboxRow(SQLModel, table=True):
 
     seq: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
     partition: int = Field(sa_type=SmallInteger)
-    event: dict[str, Any] = Field(sa_type=JSONB)
+    event: dict[str, Any] = Field(sa_type=JSON)
     created_at: datetime = Field(sa_type=INSTANT, sa_column_kwargs=_now())
 
 

@@ -64,7 +64,7 @@ async def test_a_lead_whose_connection_is_cut_says_so_and_is_free_again(storage:
 async def test_what_cannot_be_read_is_set_aside_and_holds_up_nothing(storage: Storage) -> None:
     bad, good = await storage.added(a_task(), a_task())
     await storage.execute(
-        "update outbox set event = jsonb_set(event, '{scheduled_at}', '\"infinity\"') "
+        "update outbox set event = jsonb_set(event::jsonb, '{scheduled_at}', '\"infinity\"')::json "
         "where event->>'task_id' = $1",
         str(bad),
     )
