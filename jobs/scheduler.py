@@ -23,8 +23,8 @@ from jobs.stop import Stop
 log = logging.getLogger(__name__)
 
 LARGEST_BATCH = 100
-MESSAGES = 8
-"""What is claimed at once is spread over at least so many messages, for every worker to get some of it."""
+MESSAGES_EACH = 4
+"""What is claimed at once is spread over so many messages for each of several workers: all get some of it."""
 SHORTEST_NAP = 0.002
 TENDING_SECONDS = 60.0
 GATHER = 0.02
@@ -32,24 +32,26 @@ GATHER = 0.02
 NONE = timedelta(0)
 
 
-def batches(ids: Sequence[UUID]) -> list[Sequence[UUID]]:
-    """One task for each message; several when there is a backlog, which makes each of them cheaper."""
-    size = max(1, min(LARGEST_BATCH, len(ids) // MESSAGES))
+def batches(ids: Sequence[UUID], workers: int) -> list[Sequence[UUID]]:
+    """As few messages as leave something for each worker: a message costs as much as several tasks in it."""
+    least = MESSAGES_EACH * workers if workers > 1 else 1
+    size = max(1, min(LARGEST_BATCH, len(ids) // least))
     return [ids[at : at + size] for at in range(0, len(ids), size)]
 
 
 async def schedule_once(services: Services, metrics: JobMetrics) -> int:
     """How many tasks were handed over; at most what the workers have room for. Raises Unavailable."""
     claimed = await services.due_tasks.claim(services.settings.claim_batch)
-    await _hand_over(services, metrics, claimed.ids)
+    await _hand_over(services, metrics, claimed)
     return len(claimed.ids)
 
 
-async def _hand_over(services: Services, metrics: JobMetrics, ids: Sequence[UUID]) -> None:
+async def _hand_over(services: Services, metrics: JobMetrics, claimed: Claimed) -> None:
+    ids = claimed.ids
     if not ids:
         return
     try:  # relays are told by the worker, a moment later: then both events go together
-        await services.hand_over.send(batches(ids))
+        await services.hand_over.send(batches(ids, claimed.workers))
     except BaseException:
         metrics.taken_back.labels("broker").inc(len(ids))
         await _take_back(services, ids)
@@ -127,7 +129,7 @@ class _Rounds:
         limit = 1 if self._outage.lasts else self._services.settings.claim_batch
         claimed = await self._services.due_tasks.claim(limit)
         answered = time.monotonic()
-        await _hand_over(self._services, self._metrics, claimed.ids)
+        await _hand_over(self._services, self._metrics, claimed)
         if len(claimed.ids) == limit:
             return
         due_in: timedelta | None

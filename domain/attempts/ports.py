@@ -19,6 +19,8 @@ class Claimed:
     ids: Sequence[UUID]
     room: int
     """How many more tasks than these the live workers can take."""
+    workers: int
+    """How many of these there are."""
     idle_for: timedelta = timedelta(0)
     """No other task falls due before; zero or less when the claim cannot tell."""
 

@@ -6,7 +6,8 @@ made ahead of it. The rate is from that instant to the end of the last task, bot
 PostgreSQL's backends, of RabbitMQ and of Redis, from the instant to the empty outbox, for each 1,000 tasks.
 Both depend on what else the machine does: a slower one gathers other batches, so one build's CPU was seen to
 differ by 2.5 times. Compare builds on an idle machine, in turn, several times. `--handler insert` does one
-INSERT in a transaction of its own, over 16 connections. Prints one line of figures.
+INSERT in a transaction of its own, over 16 connections; `--handler work` waits for 50 ms. Prints one
+line of figures.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ async def _seconds(installation: Installation, due: datetime) -> float:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--handler", choices=("echo", "insert", "notify"), default="echo")
+    parser.add_argument("--handler", choices=("echo", "insert", "notify", "work"), default="echo")
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--slots", type=int, help="of the worker; absent: as the setting's default has it")
     return parser.parse_args()

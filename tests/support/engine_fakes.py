@@ -132,10 +132,13 @@ class FakeEngine:
         slots = sum(slots for slots, draining in self.leases.values() if not draining)
         return max(0, slots - sum(row.state in ("QUEUED", "RUNNING") for row in self.rows.values()))
 
+    def _workers(self) -> int:
+        return sum(not draining for _, draining in self.leases.values())
+
     async def claim(self, limit: int) -> Claimed:
         self.faults.before("claim")
         if self.locked_elsewhere:
-            return Claimed([], self._room())
+            return Claimed([], self._room(), self._workers())
         due = sorted((row for row in self._claimable() if row.due <= self.now), key=lambda row: row.due)
         claimed = due[: min(limit, self._room())]
         for row in claimed:
@@ -144,6 +147,7 @@ class FakeEngine:
         return Claimed(
             [row.id for row in claimed],
             self._room(),
+            self._workers(),
             timedelta(seconds=next_due - self.now),
         )
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from domain.errors import Unavailable
 from domain.live.ports import Signal
 from infra.bootstrap import Services
 from jobs.metrics import JobMetrics
-from jobs.scheduler import GATHER, LARGEST_BATCH, MESSAGES, batches, run_scheduler, schedule_once
+from jobs.scheduler import GATHER, LARGEST_BATCH, MESSAGES_EACH, batches, run_scheduler, schedule_once
 from jobs.stop import Stop
 from tests.support.engine_fakes import FakeEngine, ids, logged, sample, services_of, settings_of
 from tests.support.live_fakes import FakeHandOver, FakeSignals, FakeWatch
@@ -52,6 +53,10 @@ class Scheduler:
             finally:
                 stop.ask()
 
+    @property
+    def handed_over(self) -> list[UUID]:
+        return [task for batch in self.hand_over.sent for task in batch]
+
     async def due_watch(self) -> FakeWatch:
         return await self.signals.watched(Signal.DUE)
 
@@ -59,17 +64,23 @@ class Scheduler:
         return await self.signals.watched(Signal.ROOM)
 
 
-@given(st.integers(0, 2_000))
-def test_batches_hold_every_task_once_in_order_and_leave_work_for_every_worker(count: int) -> None:
+@given(st.integers(0, 2_000), st.integers(0, 20))
+def test_batches_hold_every_task_once_in_order_and_leave_work_for_every_worker(
+    count: int, workers: int
+) -> None:
     tasks = [ids.next() for _ in range(count)]
-    made = batches(tasks)
+    made = batches(tasks, workers)
     assert [task for batch in made for task in batch] == tasks
     assert all(1 <= len(batch) <= LARGEST_BATCH for batch in made)
-    assert len(made) >= min(count, MESSAGES)
+    assert len(made) >= min(count, MESSAGES_EACH * workers if workers > 1 else 1)
 
 
-def test_without_a_backlog_each_task_is_a_message_of_its_own() -> None:
-    assert [len(batch) for batch in batches([ids.next() for _ in range(15)])] == [1] * 15
+def test_a_worker_that_is_alone_gets_all_in_one_message() -> None:
+    assert [len(batch) for batch in batches([ids.next() for _ in range(15)], 1)] == [15]
+
+
+def test_without_a_backlog_each_task_is_a_message_of_its_own_for_whoever_has_room() -> None:
+    assert [len(batch) for batch in batches([ids.next() for _ in range(15)], 2)] == [1] * 15
 
 
 async def test_due_tasks_are_handed_over() -> None:
@@ -170,13 +181,13 @@ async def test_a_backlog_is_handed_over_as_room_allows() -> None:
     tasks = [scheduler.engine.add(due=-10 + n) for n in range(5)]
     async with scheduler.running():
         for expected in (2, 4, 5):
-            await until(lambda: len(scheduler.hand_over.sent) == expected)  # noqa: B023  ends before the next turn
+            await until(lambda: len(scheduler.handed_over) == expected)  # noqa: B023  ends before the next turn
             if expected < 5:
                 await scheduler.room_watch()
-            for batch in scheduler.hand_over.sent:
-                scheduler.engine.rows[batch[0]].state = "SUCCEEDED"
+            for task in scheduler.handed_over:
+                scheduler.engine.rows[task].state = "SUCCEEDED"
             scheduler.signals.send(Signal.ROOM)
-    assert [batch[0] for batch in scheduler.hand_over.sent] == tasks
+    assert scheduler.handed_over == tasks
 
 
 async def test_little_room_is_left_to_gather(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,11 +204,11 @@ async def test_little_room_is_left_to_gather(monkeypatch: pytest.MonkeyPatch) ->
     async with scheduler.running():
         watch = await scheduler.room_watch()
         await until(lambda: watch.waits == [GATHER])
-        assert len(scheduler.hand_over.sent) == 3
+        assert len(scheduler.handed_over) == 3
         for task in rest[:2]:
             scheduler.engine.rows[task].state = "SUCCEEDED"
         scheduler.signals.send(Signal.ROOM)
-        await until(lambda: len(scheduler.hand_over.sent) == 5)
+        await until(lambda: len(scheduler.handed_over) == 5)
 
 
 async def test_what_another_scheduler_is_claiming_is_not_asked_for_without_pause() -> None:
