@@ -18,8 +18,8 @@ def zone_database_version() -> str:
 
 @cache
 def zone_names() -> frozenset[str]:
-    """Every name IANA knows, links included."""
-    return frozenset((files("tzdata") / "zones").read_text().split())
+    """Every name IANA knows, links included; but "Factory", which says that nobody has chosen a zone."""
+    return frozenset((files("tzdata") / "zones").read_text().split()) - {"Factory"}
 
 
 @cache  # at most one for each name
