@@ -34,6 +34,10 @@ class ScheduledTaskInput:
     action: ActionInput | None = strawberry.field(default=UNSET, description="Absent means a reminder: notify.")
     queue: str | None = strawberry.field(default="default", description="As in `createTask`.")
     priority: int | None = strawberry.field(default=5, description="From 0, the most urgent, to 9, the least.")
+    concurrency_key: str | None = strawberry.field(
+        default=UNSET,
+        description="What it shares with the tasks of which one at a time runs; up to 200 characters.",
+    )
     timeout: timedelta | None = strawberry.field(
         default=UNSET, description="How long one attempt may take, up to 24 hours; absent means PT1M."
     )
@@ -49,6 +53,7 @@ class ScheduledTaskInput:
             action=REMINDER if action is None else action.draft(),
             queue="default" if self.queue is None else self.queue,
             priority=5 if self.priority is None else self.priority,
+            concurrency_key=given(self.concurrency_key),
             owner=given(self.owner),
             labels=read_labels(given(self.labels)),
             timeout=given(self.timeout),

@@ -47,6 +47,9 @@ class ScheduledTask:
     action: Action = strawberry.field(description="What it will do.")
     queue: str = strawberry.field(description="The queue it will be worked off in.")
     priority: int = strawberry.field(description="0 is the most urgent, 9 the least.")
+    concurrency_key: str | None = strawberry.field(
+        description="What it will share with the tasks of which one at a time runs."
+    )
     max_attempts: int = strawberry.field(description="How many attempts it will have.")
     timeout: timedelta = strawberry.field(description="How long one attempt may take.")
 
@@ -60,6 +63,7 @@ class ScheduledTask:
             action=Action.of(template.action),
             queue=template.queue,
             priority=template.priority,
+            concurrency_key=template.concurrency_key,
             max_attempts=template.retry.max_attempts,
             timeout=template.timeout,
         )

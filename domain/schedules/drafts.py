@@ -56,6 +56,7 @@ def as_template(draft: WorkDraft, caller: Caller) -> TaskTemplate:
         action=as_action(draft.action),
         queue=draft.queue,
         priority=draft.priority,
+        concurrency_key=draft.concurrency_key,
         timeout=DEFAULT_TIMEOUT if draft.timeout is None else draft.timeout,
         retry=retry_policy(draft.retry),
     )

@@ -24,6 +24,7 @@ class TaskTemplate:
     action: Action
     queue: str = "default"
     priority: int = 5
+    concurrency_key: str | None = None
     timeout: timedelta
     retry: RetryPolicy
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,12 +11,6 @@ from domain.tasks.drafts import TaskDraft, TaskEdit
 from domain.tenancy.model import Caller
 from domain.work.checking import WorkChecker
 from domain.work.validation import MAX_NAME, Faults, instant_fault, line_fault
-
-_NAMES: Final[dict[str, tuple[str, Callable[[Any], str | None]]]] = {
-    "key": ("key", lambda key: line_fault(key, MAX_NAME)),
-    "concurrency_key": ("concurrencyKey", lambda key: line_fault(key, MAX_NAME)),
-}
-"""Fields that are checked by their value alone: their name here, in an input, and the check."""
 
 _NEVER_TAKEN_AWAY: Final = {
     "title": "title",
@@ -34,7 +28,7 @@ class Checker:
         self._work = WorkChecker(handlers, webhooks)
 
     async def note_draft(self, caller: Caller, draft: TaskDraft, now: datetime, faults: Faults) -> None:
-        asked = {name: getattr(draft, name) for name in ("scheduled_at", *_NAMES)}
+        asked = {name: getattr(draft, name) for name in ("scheduled_at", "key")}
         await self._work.note_draft(caller, draft, faults)
         _note(asked, now, faults)
 
@@ -50,8 +44,7 @@ class Checker:
 
 
 def _note(asked: Mapping[str, Any], now: datetime, faults: Faults) -> None:
-    for name, (path, check) in _NAMES.items():
-        if (value := asked.get(name)) is not None:
-            faults.note(check(value), path)
+    if (key := asked.get("key")) is not None:
+        faults.note(line_fault(key, MAX_NAME), "key")
     if (instant := asked.get("scheduled_at")) is not None:
         faults.note(instant_fault(instant, now), "scheduledAt")

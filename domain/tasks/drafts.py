@@ -13,7 +13,6 @@ class TaskDraft(WorkDraft):
     scheduled_at: datetime | None = None
     """None means at once. Without an offset it is refused."""
     key: str | None = None
-    concurrency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

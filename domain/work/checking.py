@@ -26,15 +26,16 @@ from domain.work.validation import (
     timeout_fault,
 )
 
-_PLAIN: Final[dict[str, Callable[[Any], str | None]]] = {
-    "title": lambda title: line_fault(title, MAX_TITLE),
-    "description": prose_fault,
-    "queue": queue_fault,
-    "priority": priority_fault,
-    "owner": lambda owner: line_fault(owner, MAX_NAME),
-    "timeout": timeout_fault,
+_PLAIN: Final[dict[str, tuple[str, Callable[[Any], str | None]]]] = {
+    "title": ("title", lambda title: line_fault(title, MAX_TITLE)),
+    "description": ("description", prose_fault),
+    "queue": ("queue", queue_fault),
+    "priority": ("priority", priority_fault),
+    "owner": ("owner", lambda owner: line_fault(owner, MAX_NAME)),
+    "concurrency_key": ("concurrencyKey", lambda key: line_fault(key, MAX_NAME)),
+    "timeout": ("timeout", timeout_fault),
 }
-"""Fields that are checked by their value alone; they have the same name in the public inputs."""
+"""Fields that are checked by their value alone: their name here, in an input, and the check."""
 
 
 class WorkChecker:
@@ -51,9 +52,9 @@ class WorkChecker:
 
     async def note(self, caller: Caller, asked: Mapping[str, Any], faults: Faults) -> None:
         """For those fields of a draft that are there and not None, its retry policy excepted."""
-        for name, check in _PLAIN.items():
+        for name, (path, check) in _PLAIN.items():
             if (value := asked.get(name)) is not None:
-                faults.note(check(value), name)
+                faults.note(check(value), path)
         if (owner := asked.get("owner")) is not None and not caller.may_see(owner):
             faults.note("You act for one owner, and this is another.", "owner")
         note_label_faults(asked.get("labels", ()), faults.under("labels"))

@@ -78,6 +78,7 @@ class WorkDraft:
     action: ActionDraft = REMINDER
     queue: str = "default"
     priority: int = 5
+    concurrency_key: str | None = None
     owner: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     timeout: timedelta | None = None

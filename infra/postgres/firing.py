@@ -180,6 +180,7 @@ class PostgresFiring:
             action=work.action,
             queue=work.queue,
             priority=work.priority,
+            concurrency_key=work.concurrency_key,
             owner=work.owner,
             labels=work.labels,
             timeout=work.timeout,

@@ -207,6 +207,7 @@ def _template_json(task: TaskTemplate, tenant: str, seals: HeaderSeals) -> dict[
         "action": json.loads(action_to_json(task.action, tenant, seals)),
         "queue": task.queue,
         "priority": task.priority,
+        "concurrency_key": task.concurrency_key,
         "timeout": task.timeout // _MICROSECOND,
         "max_attempts": task.retry.max_attempts,
         "backoff": task.retry.backoff.value,
@@ -224,6 +225,7 @@ def _template(stored: dict[str, Any], owner: str | None) -> TaskTemplate:
         action=action_from(stored["action"]),
         queue=stored["queue"],
         priority=stored["priority"],
+        concurrency_key=stored.get("concurrency_key"),  # a release before this one wrote none
         timeout=stored["timeout"] * _MICROSECOND,
         retry=RetryPolicy(
             max_attempts=stored["max_attempts"],

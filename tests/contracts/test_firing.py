@@ -45,6 +45,7 @@ async def test_a_fire_time_that_has_passed_makes_the_task_of_the_template(
     storage: Storage, garden: Garden
 ) -> None:
     template = replace(TEMPLATE, owner="ann", labels=(("order", "7"),), queue="mail", priority=2)
+    template = replace(template, concurrency_key="account-17")
     schedule = await garden.add_passed(1, task=template)
     assert await storage.firing.fire(10) == Fired(schedules=1, tasks=1)
     [task] = await garden.tasks(schedule)
@@ -55,6 +56,7 @@ async def test_a_fire_time_that_has_passed_makes_the_task_of_the_template(
         "mail",
         2,
     )
+    assert task.concurrency_key == "account-17"
     assert (task.fire_time, task.scheduled_at) == (schedule.next_fire_time, schedule.next_fire_time)
     assert (task.schedule_id, task.schedule_revision) == (schedule.id, 1)
     assert (task.state, task.version) == (TaskState.SCHEDULED, 1)

@@ -56,6 +56,7 @@ async def test_a_schedule_comes_back_as_it_was_stored(garden: Garden) -> None:
                 action=action,
                 queue="mail",
                 priority=1,
+                concurrency_key="account-17",
                 timeout=timedelta(milliseconds=1500),
                 retry=RetryPolicy(max_attempts=3, backoff=Backoff.FIXED, base=timedelta(seconds=7)),
             ),

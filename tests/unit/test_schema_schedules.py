@@ -20,7 +20,8 @@ OTHERS = Caller(tenant="other")
 CREATE = """mutation ($input: CreateScheduleInput!) { createSchedule(input: $input) {
     schedule { id name recurrence { cron rrule every } timeZone startsAt endsAt jitter misfirePolicy
       catchUpWindow overlapPolicy paused owner version nextFireTimes(first: 2)
-      task { title owner queue priority maxAttempts timeout action { kind } labels { name value } } }
+      task { title owner queue priority concurrencyKey maxAttempts timeout action { kind }
+        labels { name value } } }
     errors { code path message } } }"""
 UPDATE = """mutation ($input: UpdateScheduleInput!) { updateSchedule(input: $input) {
     schedule { name version nextFireTimes(first: 1) recurrence { every } startsAt jitter task { title } }
@@ -77,6 +78,7 @@ async def test_a_schedule_is_made_with_its_defaults(face: Face) -> None:
                 "owner": None,
                 "queue": "default",
                 "priority": 5,
+                "concurrencyKey": None,
                 "maxAttempts": 5,
                 "timeout": "PT1M",
                 "action": {"kind": "NOTIFY"},
@@ -89,12 +91,19 @@ async def test_a_schedule_is_made_with_its_defaults(face: Face) -> None:
 
 async def test_null_is_as_good_as_absent(face: Face) -> None:
     names = "timeZone startsAt endsAt jitter misfirePolicy catchUpWindow overlapPolicy"
-    of_task = "description owner labels action queue priority timeout retry"
+    of_task = "description owner labels action queue priority concurrencyKey timeout retry"
     task = {"title": "Water", **dict.fromkeys(of_task.split())}
     await made(face, task=task, **dict.fromkeys(names.split()))
     await made(face)
     first, second = face.schedules.rows.values()
     assert (first.task, first.zone, first.jitter) == (second.task, second.zone, second.jitter)
+
+
+async def test_its_tasks_may_share_a_key_with_other_work(face: Face) -> None:
+    payload = await create(face, task={"title": "Sync", "concurrencyKey": "account-17"})
+    assert payload["schedule"]["task"]["concurrencyKey"] == "account-17"
+    [schedule] = face.schedules.rows.values()
+    assert schedule.task.concurrency_key == "account-17"
 
 
 async def test_every_fault_is_told_with_its_field(face: Face) -> None:
@@ -104,7 +113,12 @@ async def test_every_fault_is_told_with_its_field(face: Face) -> None:
         recurrence={"cron": "61 * * * *"},
         jitter="-PT1S",
         catchUpWindow="PT0S",
-        task={"title": "", "priority": 11, "action": {"run": {"handler": "nobody", "payload": {}}}},
+        task={
+            "title": "",
+            "priority": 11,
+            "concurrencyKey": "",
+            "action": {"run": {"handler": "nobody", "payload": {}}},
+        },
     )
     assert payload["schedule"] is None
     assert {(error["code"], ".".join(error["path"])) for error in payload["errors"]} == {
@@ -114,6 +128,7 @@ async def test_every_fault_is_told_with_its_field(face: Face) -> None:
         ("INVALID", "input.catchUpWindow"),
         ("INVALID", "input.task.title"),
         ("INVALID", "input.task.priority"),
+        ("INVALID", "input.task.concurrencyKey"),
         ("UNKNOWN_HANDLER", "input.task.action.run.handler"),
     }
     assert face.schedules.rows == {}
