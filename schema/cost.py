@@ -5,8 +5,8 @@
 
 An object costs 1 and a scalar nothing. What lies in a page counts as often as the page has items, at least 1
 for each; edges and PageInfo cost nothing themselves. A field of a mutation or a subscription costs 10, and one
-more for each item of the list it makes something of. Of what is included or skipped, and of fragments on
-several types, all counts.
+more for each item of the list it makes something of, or that its limit lets it change. Of what is included or
+skipped, and of fragments on several types, all counts.
 """
 
 from __future__ import annotations
@@ -55,6 +55,10 @@ class Cost:
     def points(self, variables: Mapping[str, Any]) -> int:
         return self.fixed + sum(size.value(variables) * part.points(variables) for size, part in self.parts)
 
+    def at_most(self, page: int) -> int:
+        """Whatever the variables are, where pages may have so many items."""
+        return self.fixed + sum(size.at_most(page) * part.at_most(page) for size, part in self.parts)
+
 
 @dataclass(frozen=True, slots=True)
 class Costed:
@@ -66,9 +70,7 @@ class Costed:
     def check(self, variables: Mapping[str, Any], limits: Limits) -> int:
         """Its points. Raises a GraphQLError when they are too many, or a page is too large."""
         for page in self.pages:
-            if (size := page.value(variables)) > limits.page:
-                message = f"`{page.argument}` must be from 1 to {limits.page}; it is {size}."
-                raise refused("PAGE_TOO_LARGE", message, argument=page.argument)
+            _check_page(page, page.value(variables), limits)
         points = self.cost.points(variables)
         if points > limits.cost:
             message = (
@@ -76,6 +78,24 @@ class Costed:
             )
             raise refused("COST_EXCEEDED", message, cost=points, limit=limits.cost)
         return points
+
+    def check_for_all(self, limits: Limits) -> None:
+        """Raises a GraphQLError when `check` would for the largest pages and lists that variables allow."""
+        for page in self.pages:
+            _check_page(page, page.at_most(limits.page), limits)
+        points = self.cost.at_most(limits.page)
+        if points > limits.cost:
+            message = (
+                f"With the largest pages and lists that its variables allow, it may cost {points} points; "
+                f"{limits.cost} are allowed. Write smaller sizes into it."
+            )
+            raise refused("COST_EXCEEDED", message, cost=points, limit=limits.cost)
+
+
+def _check_page(page: Size, size: int, limits: Limits) -> None:
+    if size > limits.page:
+        message = f"`{page.argument}` must be from 1 to {limits.page}; it is {size}."
+        raise refused("PAGE_TOO_LARGE", message, argument=page.argument)
 
 
 def cost_of(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> Costed:
@@ -136,6 +156,8 @@ class _Reckoner:
             self.pages.append(size)
         if node.selection_set is None:
             return Cost(own if own == CHANGE else 0)
+        if size is not None and size.is_limit:
+            return _sum((_plus(own, size, Cost(1)), self.below(node.selection_set, named)))
         if size is not None and not size.is_page and not _is_list(asked.type):
             return _plus(own, size, _sum((Cost(1), self._of_each(node.selection_set, named))))
         inner = self.below(node.selection_set, named)

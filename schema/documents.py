@@ -20,7 +20,7 @@ from graphql import (
 )
 
 from graphql_plans import PlannedOperation
-from schema.cost import Costed
+from schema.cost import Costed, cost_of
 from schema.introspection import NoIntrospection, without_suggestion
 from schema.limits import Limits, check_shape
 from schema.refusals import refused
@@ -31,6 +31,9 @@ REMEMBERED = 500_000
 documents have some hundred characters: these are hundreds of them."""
 LONGEST_REMEMBERED = 16_384
 """Characters of one, so that a few long ones do not drive out the rest."""
+PUBLISHED = 4_000_000
+"""The same of published documents. One of some 400 characters takes about 800 with its plan: this is room
+for all there may be, unless they are long: then those not asked for lately are read anew."""
 REFUSALS = 500_000
 """Characters of the errors of all refused documents remembered, each by its hash: of a thousand or so."""
 MAX_ERRORS = 20
@@ -102,39 +105,64 @@ class Documents:
         self._rules = specified_rules if limits.introspection else (*specified_rules, NoIntrospection)
         self._good: Memory[str, Document] = Memory(REMEMBERED)
         # A room of their own: what anybody sends does not drive them out.
-        self._published: Memory[str, Document] = Memory(REMEMBERED)
+        self._published: Memory[str, Document] = Memory(PUBLISHED)
         # So that a client does not make us check a costly document over and over.
         self._refused: Memory[bytes, Document] = Memory(REFUSALS)
         # Too long to be remembered, but whoever asked for its kind is about to execute it.
         self._latest: tuple[str, Document] = ("", self._checked(""))
 
     def read(self, text: str, *, published: bool = False) -> Document:
-        """Parsed and checked, now or earlier. What is wrong is in its errors."""
-        if self._latest[0] == text:
+        """Parsed and checked, now or earlier. What is wrong is in its errors.
+
+        A published document that comes as a text is the same one.
+        """
+        if self._latest[0] == text and not published:
             return self._latest[1]
-        document = self._remembered(text, self._published if published else self._good)
+        document = self._published.find(text)
+        if document is None and not published:
+            document = self._good.find(text)
+        if document is None:
+            document = self._read_anew(text, published=published)
         self._latest = (text, document)
         return document
 
     def remembers(self, text: str) -> bool:
-        return self._good.find(text) is not None or self._published.find(text) is not None
+        return self._room(text).find(text) is not None
 
     def grew(self, text: str, size: int) -> None:
         """What belongs to a remembered document takes as many characters more."""
-        self._good.grow(text, size)
-        self._published.grow(text, size)
+        self._room(text).grow(text, size)
 
-    def _remembered(self, text: str, good: Memory[str, Document]) -> Document:
-        if (known := good.find(text)) is not None:
-            return known
+    def cost(self, document: Document, operation: OperationDefinitionNode) -> Costed:
+        """Of an operation of a good document, reckoned now or earlier."""
+        name = operation.name.value if operation.name else None
+        if name not in document.costs:
+            assert document.node is not None, "it is good"
+            document.costs[name] = cost_of(self._schema, document.node, operation)
+        return document.costs[name]
+
+    def check_cost(self, document: Document) -> None:
+        """Raises a GraphQLError when an operation of a good document could be refused for what it costs."""
+        assert document.node is not None, "it is good"
+        for each in document.node.definitions:
+            if isinstance(each, OperationDefinitionNode):
+                self.cost(document, each).check_for_all(self._limits)
+
+    def _room(self, text: str) -> Memory[str, Document]:
+        """Where it is, if it is anywhere."""
+        return self._good if self._published.find(text) is None else self._published
+
+    def _read_anew(self, text: str, *, published: bool) -> Document:
         hashed = sha256(text.encode(errors="surrogatepass")).digest()
         if (known := self._refused.find(hashed)) is not None:
             return known
         document = self._checked(text)
         if document.node is None:
             self._refused.keep(hashed, document, _size(document))
+        elif published:
+            self._published.keep(text, document, len(text))
         elif len(text) <= LONGEST_REMEMBERED:
-            good.keep(text, document, len(text))
+            self._good.keep(text, document, len(text))
         return document
 
     def _checked(self, text: str) -> Document:

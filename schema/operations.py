@@ -39,7 +39,6 @@ from domain.budgets.ports import Balance, Budgets
 from domain.errors import Unauthenticated
 from graphql_plans import Fallback
 from schema.context import Context
-from schema.cost import cost_of
 from schema.documents import Document, Documents
 from schema.errors import present
 from schema.introspection import without_suggestion
@@ -166,12 +165,7 @@ class Operations:
         self, request: OperationRequest, executor: Executor[Any], context: Context
     ) -> dict[str, Any]:
         """What to tell of it. Raises BudgetExceeded, and a GraphQLError for what costs too much."""
-        document = self._document(request)
-        costed = document.costs.get(request.operation_name)
-        if costed is None:
-            assert document.node is not None, "it is about to be executed"
-            costed = cost_of(self._schema, document.node, executor.operation)
-            document.costs[request.operation_name] = costed
+        costed = self._documents.cost(self._document(request), executor.operation)
         points = costed.check(executor.variable_values.coerced, self._limits)
         if self._budgets is None:
             return {}

@@ -42,17 +42,17 @@ class Plans:
         self._fell_back = fell_back
 
     def executing(self, text: str, name: str | None, *, published: bool = False) -> Execute:
-        """Executes that operation of a good document, from the second time on by a plan.
-
-        What is executed once, and what is too long to be remembered, is not worth a plan.
+        """Executes that operation of a good document by a plan: a published one at once, others from the
+        second time on. What is executed once, and what is too long to be remembered, is not worth a plan.
         """
         document = self._documents.read(text, published=published)
 
         def execute(executor: Executor[Any]) -> Awaitable[ExecutionResult] | ExecutionResult:
             plan = document.plans.get(name)
             if plan is None:
-                self._note(document, text, name, executor)
-                return execute_root_selection_set(executor)
+                plan = self._note(document, text, name, executor)
+                if plan is None or not published:
+                    return execute_root_selection_set(executor)
             before = plan.size
             result = plan.execute(executor)
             if plan.size > before:
@@ -61,9 +61,14 @@ class Plans:
 
         return execute
 
-    def _note(self, document: Document, text: str, name: str | None, executor: Executor[Any]) -> None:
-        if document.node is not None and self._documents.remembers(text):
-            document.plans[name] = PlannedOperation(executor, document.node, self._bindings, self._fell_back)
+    def _note(
+        self, document: Document, text: str, name: str | None, executor: Executor[Any]
+    ) -> PlannedOperation | None:
+        if document.node is None or not self._documents.remembers(text):
+            return None
+        plan = PlannedOperation(executor, document.node, self._bindings, self._fell_back)
+        document.plans[name] = plan
+        return plan
 
 
 class StrawberryBindings:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graphql import (
     FieldNode,
     GraphQLField,
+    GraphQLInputObjectType,
     IntValueNode,
     ListValueNode,
     ObjectValueNode,
     ValueNode,
     VariableNode,
+    get_named_type,
 )
 
-from domain.paging import DEFAULT_PAGE
+from domain.attempts.activity import LINES_READ
+from domain.paging import DEFAULT_PAGE, MAX_PAGE
+from domain.tasks.bulk import DEFAULT_LIMIT, MAX_LIMIT
+from domain.tasks.service import MAX_TOGETHER
 
 PAGES = ("first", "last")
-LISTS = (("ids",), ("input", "tasks"))
-"""Arguments, and fields below them, that something is told or made of item by item."""
+"""Of a Connection; of other lists, none of which tells more than LINES_READ."""
+LISTS = ((("ids",), MAX_PAGE), (("input", "tasks"), MAX_TOGETHER))
+"""Arguments, and fields below them, that something is told or made of item by item; how many they take."""
+LIMIT = "limit"
+"""The field of an input that says how many are changed at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +40,22 @@ class Size:
     """Those that say so, if they have a value; of several the largest counts."""
     below: tuple[str, ...] = ()
     """Fields of the variable's value, outermost first."""
+    most: int | None = None
+    """More than this is refused before anything is done. None for what an installation's pages bound."""
 
     @property
     def is_page(self) -> bool:
         return self.argument in PAGES
+
+    @property
+    def is_limit(self) -> bool:
+        return self.argument == f"input.{LIMIT}"
+
+    def at_most(self, page: int) -> int:
+        """Whatever the variables are, where pages may have so many items."""
+        if not self.variables:
+            return self.default
+        return page if self.most is None else self.most
 
     def value(self, variables: Mapping[str, Any]) -> int:
         """Never below 0; what is not allowed is for the field to refuse."""
@@ -56,10 +76,24 @@ def size_of(node: FieldNode, asked: GraphQLField) -> Size | None:
     pages = [name for name in PAGES if name in asked.args]
     if pages:
         return _page(pages, given, asked)
-    for path in LISTS:
-        if path[0] in given and (items := _items(".".join(path), given[path[0]], path[1:])) is not None:
-            return items
+    if "input" in given and _has_limit(asked):
+        return _limit(given["input"])
+    for path, most in LISTS:
+        if path[0] in given:
+            items = _items(Size(".".join(path), most=most), given[path[0]], path[1:])
+            if items is not None:
+                return items
     return None
+
+
+def _has_limit(asked: GraphQLField) -> bool:
+    taken = get_named_type(asked.args["input"].type)
+    return isinstance(taken, GraphQLInputObjectType) and LIMIT in taken.fields
+
+
+def _limit(given: ValueNode) -> Size:
+    absent = Size(f"input.{LIMIT}", DEFAULT_LIMIT, most=MAX_LIMIT)
+    return _items(absent, given, (LIMIT,)) or absent
 
 
 def _page(pages: list[str], given: Mapping[str, ValueNode], asked: GraphQLField) -> Size:
@@ -68,7 +102,8 @@ def _page(pages: list[str], given: Mapping[str, ValueNode], asked: GraphQLField)
         if isinstance(value, IntValueNode):
             return Size(name, max(int(value.value), 0))
     variables = tuple(each.name.value for each in values.values() if isinstance(each, VariableNode))
-    return Size(next(iter(values), pages[0]), _default(asked, pages[0]), variables)
+    most = None if get_named_type(asked.type).name.endswith("Connection") else LINES_READ
+    return Size(next(iter(values), pages[0]), _default(asked, pages[0]), variables, most=most)
 
 
 def _default(asked: GraphQLField, name: str) -> int:
@@ -76,14 +111,17 @@ def _default(asked: GraphQLField, name: str) -> int:
     return default if isinstance(default, int) else DEFAULT_PAGE
 
 
-def _items(argument: str, given: ValueNode, below: tuple[str, ...]) -> Size | None:
+def _items(absent: Size, given: ValueNode, below: tuple[str, ...]) -> Size | None:
+    """None when nothing is given; `absent` is for a variable in which it may be missing."""
     match given:
         case VariableNode():
-            return Size(argument, 1, (given.name.value,), below)
+            return replace(absent, variables=(given.name.value,), below=below)
         case ListValueNode():
-            return Size(argument, len(given.values))
+            return replace(absent, default=len(given.values))
+        case IntValueNode() if absent.is_limit:
+            return replace(absent, default=max(int(given.value), 0))
         case ObjectValueNode() if below:
             for each in given.fields:
                 if each.name.value == below[0]:
-                    return _items(argument, each.value, below[1:])
+                    return _items(absent, each.value, below[1:])
     return None

@@ -32,19 +32,21 @@ def publish(
 ) -> None:
     """Publishes all the documents of manifests, or says why none of them is."""
     read = [_read(path) for path in manifests]
+    settings = read_service_settings("database_url")
 
     async def add(published: Documents) -> None:
+        from api.main import limits_of
         from domain.documents.manifests import read_manifest
         from schema.build import build_schema
         from schema.documents import Documents as Checked
         from schema.publishing import publications
 
         texts = [text for manifest in read for text in read_manifest(manifest)]
-        checked = publications(Checked(build_schema()._schema), texts)
+        checked = publications(Checked(build_schema()._schema, limits_of(settings)), texts)
         added = await published.publish(checked)
         typer.echo(f"Published: {added} of {len(checked)}; the others were before.")
 
-    _with_documents(add)
+    _with_documents(settings, add)
 
 
 @documents.command(name="list")
@@ -59,7 +61,7 @@ def list_() -> None:
             columns = (f"sha256:{each.hash}", each.kind, each.name or "-", since, until, str(each.uses), used)
             typer.echo("\t".join(columns))
 
-    _with_documents(show)
+    _with_documents(read_service_settings("database_url"), show)
 
 
 @documents.command()
@@ -73,7 +75,7 @@ def retire(ids: Annotated[list[str], typer.Argument(help="As the list has them."
             retired = await published.retire(hash_in(id) or id)
             typer.echo(f"Retired: sha256:{retired.hash}, {retired.name or '-'}.")
 
-    _with_documents(end)
+    _with_documents(read_service_settings("database_url"), end)
 
 
 def _read(path: Path) -> object:
@@ -84,8 +86,7 @@ def _read(path: Path) -> object:
         raise typer.Exit(1) from error
 
 
-def _with_documents(use: Callable[[Documents], Awaitable[None]]) -> NoReturn:
-    settings = read_service_settings("database_url")
+def _with_documents(settings: Settings, use: Callable[[Documents], Awaitable[None]]) -> NoReturn:
     run(settings, _used(settings, use), sys.exit)
 
 

@@ -13,6 +13,7 @@ from domain.documents.model import hash_in, hash_of
 from domain.errors import Refusals
 from schema.build import build_schema
 from schema.documents import LONGEST_REMEMBERED, Documents
+from schema.limits import Limits
 from schema.publishing import publications
 
 WRITTEN = Path(__file__).parents[1] / "support/manifests"
@@ -20,7 +21,8 @@ WRITTEN = Path(__file__).parents[1] / "support/manifests"
 Codegen, of the same documents against our schema. Client-preset 4 writes the same as 6 without the prefix."""
 TEXT = "query List { tasks { totalCount } }"
 APPENDIX = "query ($id: ID!) {\n  user(id: $id) {\n    name\n  }\n}"
-CHECKED = Documents(build_schema()._schema)
+SCHEMA = build_schema()._schema
+CHECKED = Documents(SCHEMA)
 DIGEST = "7dba4bd717b41f10434822356a93c32b1fb4907b983e854300ad839f84cdcd6e"
 
 
@@ -113,3 +115,37 @@ def test_what_cannot_be_executed_is_refused_with_the_reason(text: str, reason: s
     [(path, message)] = told(refused.value)
     assert path == (hash_of(text),)
     assert reason in message
+
+
+NESTED = """query ($n: Int = 1) { tasks(first: $n) { nodes { id attempts(first: $n) { nodes { id } } } } }"""
+MADE = """mutation ($tasks: [CreateTaskInput!]!) { createTasks(input: { tasks: $tasks }) { createdCount } }"""
+CALLED_OFF = "mutation ($limit: Int = 1) { cancelTasks(input: { filter: {}, limit: $limit }) { count } }"
+LOG = "query ($id: ID!, $last: Int) { task(id: $id) { log(last: $last) { message } } }"
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        (NESTED, 1 + 100 * (1 + 1 + 100)),
+        (MADE, 10 + 1_000),
+        (CALLED_OFF, 10 + 10_000),
+        (LOG, 1 + 200),
+        ("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", 100),
+        ("query Two { tasks(first: 2) { nodes { id } } } query Three { tasks(first: 3) { nodes { id } } }", 4),
+    ],
+)
+def test_a_document_is_published_if_it_may_cost_no_more_than_is_allowed_whatever_its_variables(
+    text: str, most: int
+) -> None:
+    assert len(publications(Documents(SCHEMA, Limits(cost=most)), [text])) == 1
+    with pytest.raises(Refusals) as refused:
+        publications(Documents(SCHEMA, Limits(cost=most - 1)), [text])
+    [(path, message)] = told(refused.value)
+    assert path == (hash_of(text),)
+    assert f"may cost {most} points; {most - 1} are allowed" in message
+
+
+def test_the_largest_page_is_that_of_the_installation() -> None:
+    assert publications(Documents(SCHEMA, Limits(page=20, cost=1 + 20 * (1 + 1 + 20))), [NESTED])
+    with pytest.raises(Refusals):
+        publications(Documents(SCHEMA, Limits(page=20)), ["{ tasks(first: 21) { nodes { id } } }"])

@@ -77,6 +77,20 @@ def test_variables_say_how_large_pages_and_lists_are() -> None:
     assert points("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=["a"] * 9) == 9
 
 
+BULK = "mutation ($input: CancelTasksInput!) { cancelTasks(input: $input) { count } }"
+BULK_LIMIT = """mutation ($limit: Int) { replayTasks(input: { filter: {}, limit: $limit }) {
+    count errors { message } } }"""
+
+
+def test_what_changes_many_tasks_costs_one_for_each_that_its_limit_allows() -> None:
+    assert points(BULK, input={"filter": {}}) == 10 + 1_000
+    assert points(BULK, input={"filter": {}, "limit": None}) == 10 + 1_000
+    assert points(BULK, input={"filter": {}, "limit": 40}) == 10 + 40
+    assert points(BULK_LIMIT, limit=40) == 10 + 40 + 10
+    assert points(BULK_LIMIT.replace("$limit }", "7 }").replace("($limit: Int)", "")) == 10 + 7 + 10
+    assert points("mutation { cancelTasks(input: { filter: {} }) { count } }") == 10 + 1_000
+
+
 async def ask(
     query: str, limits: Limits | None = None, budgets: LeasedBudgets | None = None, **variables: Any
 ) -> Result:

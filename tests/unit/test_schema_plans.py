@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import aclosing
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -155,3 +157,50 @@ async def test_plans_count_in_the_memory_of_documents(monkeypatch: pytest.Monkey
         assert (await operations.execute(OperationRequest(text), face.context())).valid
     remembered = [text for text in texts if operations._documents.remembers(text)]
     assert 0 < len(remembered) < len(texts)
+
+
+async def test_a_published_document_keeps_its_plan_whatever_texts_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    published = "query List { tasks { nodes { id title } } }"
+    texts = [f"{{ tasks {{ nodes {{ id title n{number}: state }} }} }}" for number in range(10)]
+    monkeypatch.setattr("schema.documents.REMEMBERED", 300)
+    monkeypatch.setattr("schema.documents.PUBLISHED", 1_000)
+    operations, face = Operations(build_schema()), Face()
+    asked = OperationRequest(published, published=True)
+    await operations.execute(asked, face.context())
+    document = operations._documents.read(published, published=True)
+    plan = document.plans[None]
+    assert plan.size > 0, "compiled at once"
+    for text in [*texts, published, published] * 20:
+        assert (await operations.execute(OperationRequest(text), face.context())).valid
+    assert operations._documents.read(published, published=True) is document
+    assert document.plans[None] is plan
+
+
+async def test_a_text_that_was_sent_before_it_was_published_has_its_plan_afterwards() -> None:
+    text = "query List { tasks { nodes { id title } } }"
+    operations, face = Operations(build_schema()), Face()
+    await operations.execute(OperationRequest(text), face.context())
+    before = operations._documents.read(text)
+    await operations.execute(OperationRequest(text, published=True), face.context())
+    assert operations._documents.read(text) is not before
+    assert operations._documents.read(text).plans[None].size > 0
+
+
+async def test_a_published_document_is_read_and_reckoned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    for module, name in (("schema.documents", "parse"), ("schema.documents", "cost_of")):
+        original = getattr(import_module(module), name)
+        monkeypatch.setattr(f"{module}.{name}", _noted(done, name, original))
+    operations, face = Operations(build_schema()), Face()
+    done.clear()
+    for _ in range(3):
+        await operations.execute(OperationRequest(LIST, {"first": 2}, published=True), face.context())
+    assert done == ["parse", "cost_of"]
+
+
+def _noted(done: list[str], name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    def noted(*arguments: Any, **named: Any) -> Any:
+        done.append(name)
+        return original(*arguments, **named)
+
+    return noted
