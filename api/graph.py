@@ -18,6 +18,7 @@ from domain.errors import Refusal, Unavailable
 from domain.tenancy.model import Caller
 from domain.tenancy.ports import Callers
 from schema.context import Context
+from schema.error_codes import LIMITS
 from schema.errors import present
 from schema.operations import Kind, OperationRequest, Operations, Result
 
@@ -112,6 +113,10 @@ class Graph:
         else:
             word = "ok"
         self.metrics.operations.labels(kind, word).inc()
+        if isinstance(outcome, Result):
+            codes = {error["extensions"]["code"] for error in outcome.body.get("errors", ())}
+            for code in codes & LIMITS:
+                self.metrics.limits.labels(code.lower()).inc()
 
 
 def timed_out(after: float) -> dict[str, Any]:

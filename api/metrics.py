@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from graphql_plans import Fallback
+from schema.error_codes import LIMITS
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,8 @@ class ApiMetrics:
             ["limit"],
             registry=registry,
         )
+        for code in LIMITS:
+            self.limits.labels(code.lower())
         self.unauthenticated = Counter(
             "carillon_unauthenticated",
             "Requests and sockets without a valid credential, or whose credential ended, by transport",

@@ -41,7 +41,7 @@ CODES = (
         "INVALID", "400, a field's 200", NO, "The document or a value is not valid; `argument` names it."
     ),
     ErrorCode("LISTS_TOO_LONG", "400", NO, "The lists in the variables have too many items in all."),
-    ErrorCode("LIST_TOO_LONG", "400", NO, "One list in the variables has too many items; `argument` names it."),
+    ErrorCode("LIST_TOO_LONG", "400", NO, "One list has too many items; in variables, `argument` names it."),
     ErrorCode("METHOD_NOT_ALLOWED", "405", NO, "Operations are sent as POST."),
     ErrorCode("NESTED_TOO_DEEPLY", "400", NO, "Selections or values lie too deep within each other."),
     ErrorCode("NOT_ACCEPTABLE", "406", NO, "A subscription is followed as events, or over a websocket."),
@@ -67,6 +67,29 @@ CODES = (
     ErrorCode("UNSUPPORTED_MEDIA_TYPE", "415", NO, "Operations are sent as JSON in UTF-8."),
 )
 """By name."""
+
+LIMITS = frozenset(
+    {
+        "BUDGET_EXCEEDED",
+        "COST_EXCEEDED",
+        "DOCUMENT_TOO_LARGE",
+        "FIELD_REPEATED",
+        "LISTS_TOO_LONG",
+        "LIST_TOO_LONG",
+        "NESTED_TOO_DEEPLY",
+        "PAGE_TOO_LARGE",
+        "TOO_DEEP",
+        "TOO_MANY",
+        "TOO_MANY_ALIASES",
+        "TOO_MANY_DIRECTIVES",
+        "TOO_MANY_FRAGMENTS",
+        "TOO_MANY_OPERATIONS",
+        "TOO_MANY_ROOT_FIELDS",
+        "TOO_MANY_SELECTIONS",
+        "TOO_MANY_TOKENS",
+    }
+)
+"""Of an operation that was too much: each is counted."""
 
 USER_ERRORS = frozenset({"CONFLICT", "STALE_VERSION", "ILLEGAL_STATE", "UNKNOWN_HANDLER", "FORBIDDEN_URL"})
 """Told in the payloads of mutations alone, as the enum UserErrorCode has them."""

@@ -11,9 +11,12 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     InlineFragmentNode,
+    ListValueNode,
     OperationDefinitionNode,
     SelectionNode,
     SelectionSetNode,
+    Visitor,
+    visit,
 )
 
 from domain.paging import MAX_PAGE
@@ -103,6 +106,7 @@ def check_shape(document: DocumentNode, limits: Limits) -> None:
     _bound(len(fragments), MAX_FRAGMENTS, "fragments", "TOO_MANY_FRAGMENTS")
     named = {each.name.value: each for each in fragments}
     ruler = _Ruler(named)
+    _check_lists(document, limits)
     roots: list[OperationDefinitionNode | FragmentDefinitionNode] = [*operations]
     shapes = [ruler.measure(each.selection_set) for each in operations]
     for each in fragments:
@@ -131,6 +135,25 @@ def _check(root: OperationDefinitionNode | FragmentDefinitionNode, shape: Shape,
         # What falls into other fields has no root.
         if number > most and (code != "TOO_MANY_ROOT_FIELDS" or isinstance(root, OperationDefinitionNode)):
             raise refused(code, f"The operation has more than the {most} {what} allowed.", root)
+
+
+def _check_lists(document: DocumentNode, limits: Limits) -> None:
+    """Those that are written in it; `schema.variables` has the others."""
+    # A list has more tokens than items.
+    if limits.items < limits.tokens:
+        visit(document, _Lists(limits.items))
+
+
+class _Lists(Visitor):
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def enter_list_value(self, node: ListValueNode, *_: object) -> None:
+        if len(node.values) > self._most:
+            raise refused(
+                "LIST_TOO_LONG", f"A list in the document has more than the {self._most} items allowed.", node
+            )
 
 
 def _bound(number: int, most: int, what: str, code: str) -> None:
