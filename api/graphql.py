@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from math import ceil
-from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -16,12 +15,13 @@ from starlette.responses import Response
 from api import graphiql
 from api.accept import EVENT_STREAM, GRAPHQL_RESPONSE, accepts_html, answer_type, wants_events
 from api.auth import Session, begin_session, challenge, credential_in
+from api.batches import answers_of
 from api.draining import draining_of
 from api.event_stream import EventStream
 from api.graph import Graph
 from api.live_connections import LiveConnections
 from api.origins import Origins
-from api.payloads import MAX_BYTES, Malformed, SentOperation, read_json, read_operation, write_json
+from api.payloads import MAX_BYTES, Malformed, read_json, read_operation, write_json
 from api.query_string import PREFLIGHT_HEADERS, may_be_forged, read_query_string
 from api.revalidating import revalidated
 from api.websocket_messages import PROTOCOL
@@ -35,7 +35,11 @@ RETRY_AFTER = "1"
 
 
 class GraphQLOverHttp:
-    def __init__(self, graph: Graph, origins: Origins, connections: LiveConnections) -> None:
+    def __init__(
+        self, graph: Graph, origins: Origins, connections: LiveConnections, most_batched: int = 0
+    ) -> None:
+        """`most_batched` operations may come as one list; with 0 lists are refused."""
+        self._most_batched = most_batched
         self._graph = graph
         self._origins = origins
         self._connections = connections
@@ -64,7 +68,10 @@ class GraphQLOverHttp:
         # Before the body is read: strangers are not listened to.
         credential = credential_in(request.headers)
         session = await begin_session(self._graph.callers, self._graph.clock, credential)
-        sent = await self._read(request)
+        value = await self._read(request)
+        if isinstance(value, list):
+            return await self._answer_batch(request, value, session)
+        sent, _ = read_operation(value)
         operation = await self._graph.admit(sent, session.caller())
         if isinstance(operation, Result):
             return _answer(request, _status(operation, answer_type(request.headers)), operation.body)
@@ -100,10 +107,22 @@ class GraphQLOverHttp:
             draining=draining_of(request),
         )
 
-    async def _read(self, request: Request) -> SentOperation:
+    async def _answer_batch(self, request: Request, batch: list[object], session: Session) -> Response:
+        most = self._most_batched
+        if most == 0:
+            raise _Refused(
+                400, "BATCHING_DISABLED", "Send one operation with each request: lists are not taken."
+            )
+        if len(batch) > most:
+            message = f"The batch has more than the {most} operations allowed."
+            raise self._limit_hit(400, "batch_too_large", message)
+        return _answer(request, 200, await answers_of(self._graph, batch, session.caller()))
+
+    async def _read(self, request: Request) -> object:
+        """What is to be an operation, or several."""
         if request.method == "GET":
-            return read_operation(read_query_string(request.scope["query_string"]))[0]
-        return read_operation(read_json(await self._read_body(request)))[0]
+            return read_query_string(request.scope["query_string"])
+        return read_json(await self._read_body(request))
 
     async def _read_body(self, request: Request) -> str:
         body = bytearray()
@@ -198,9 +217,7 @@ def _retry_after(result: Result) -> dict[str, str]:
     return {}
 
 
-def _answer(
-    request: Request, status: int, body: dict[str, Any], headers: dict[str, str] | None = None
-) -> Response:
+def _answer(request: Request, status: int, body: object, headers: dict[str, str] | None = None) -> Response:
     headers = {"content-type": f"{answer_type(request.headers)}; charset=utf-8"} | (headers or {})
     if request.method == "GET":
         headers |= {"cache-control": "no-store", "vary": "accept"}

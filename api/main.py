@@ -66,6 +66,7 @@ def create_app(services: ApiServices) -> Starlette:
         allowed_hosts=settings.allowed_hosts,
         origins=Origins(settings.allowed_origins),
         tenant_connections=settings.tenant_connections,
+        most_batched=settings.max_batch,
     )
 
 
@@ -94,6 +95,7 @@ def application(
     allowed_hosts: Sequence[str],
     origins: Origins,
     tenant_connections: int,
+    most_batched: int = 0,
 ) -> Starlette:
     # A page of another site may point a name of its own at this machine; its requests carry that name.
     named_as_allowed = Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
@@ -106,7 +108,7 @@ def application(
             Route("/", _to_graphiql),
             Route(
                 "/graphql",
-                GraphQLOverHttp(graph, origins, connections).answer,
+                GraphQLOverHttp(graph, origins, connections, most_batched).answer,
                 methods=METHODS,
                 middleware=over_http,
             ),

@@ -107,6 +107,8 @@ class Settings(BaseSettings):
     max_list_items_in_all: int = Field(default=20_000, ge=1)
     max_cost: int = Field(default=50_000, ge=1)
     max_page: int = Field(default=MAX_PAGE, ge=DEFAULT_PAGE, le=MAX_PAGE)
+    max_batch: int = Field(default=0, ge=0, le=100)
+    """Operations that one request may hold; 0 takes no batches."""
     operation_timeout: float = Field(default=20, gt=0)
     """How long a query or mutation may take."""
     budget: int = Field(default=1_000_000, ge=100, le=2**31 - 1)

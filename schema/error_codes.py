@@ -21,6 +21,8 @@ NO, LATER = "no", "yes"
 
 CODES = (
     ErrorCode("BAD_REQUEST", "400", NO, "The body is no operation in JSON."),
+    ErrorCode("BATCHING_DISABLED", "400", NO, "Lists of operations are not taken here: send each by itself."),
+    ErrorCode("BATCH_TOO_LARGE", "400", NO, "The list has more operations than one request may hold."),
     ErrorCode("BODY_TOO_LARGE", "413", NO, "The body has more bytes than are read."),
     ErrorCode("BODY_TOO_SLOW", "408", LATER, "The body did not arrive in time."),
     ErrorCode("BUDGET_EXCEEDED", "429", "after `retryAfter` seconds", "The tenant has spent its budget."),

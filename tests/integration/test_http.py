@@ -103,8 +103,6 @@ async def test_the_media_type_is_the_one_asked_for(
         b"null",
         b"true",
         b'"{ hello }"',
-        b"[]",
-        b'[{"query": "{ hello }"}]',
         b"{}",
         b"{",
         b'{"query": null}',

@@ -74,6 +74,11 @@ class Query:
         return f"hello {name}"
 
     @strawberry.field
+    def caller(self, info: strawberry.Info[SmallContext, None]) -> str:
+        caller = info.context.caller
+        return f"{caller.tenant} {caller.owner} {caller.role}"
+
+    @strawberry.field
     def trace(self) -> str | None:
         return current_traceparent()
 
@@ -174,6 +179,7 @@ def small_app(
     timeout: float = Settings().operation_timeout,
     documents: StoredDocuments | None = None,
     mode: Mode = "open",
+    most_batched: int = 0,
 ) -> Starlette:
     registry = registry or CollectorRegistry()
     ids = TimeOrderedIds()
@@ -199,6 +205,7 @@ def small_app(
         allowed_hosts=Settings().allowed_hosts,
         origins=Origins(allowed_origins),
         tenant_connections=tenant_connections,
+        most_batched=most_batched,
     )
 
 

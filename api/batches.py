@@ -1,0 +1,42 @@
+"""Several requests in one, each on its own: a list of them is answered by the list of their responses.
+
+After the draft's appendix on request batching: all are executed at the same time, so that none may count on
+another, and the status of each is only told by its errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from api.graph import Graph
+from api.payloads import Malformed, is_object, read_operation
+from domain.tenancy.model import Caller
+from schema.operations import Result
+
+
+async def answers_of(graph: Graph, batch: list[object], caller: Caller) -> list[dict[str, Any]]:
+    """In the order of the requests. Raises Malformed for what holds none."""
+    if not batch or not all(map(is_object, batch)):
+        raise Malformed("a batch is a list of operations, each a JSON object")
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_answer(graph, each, caller)) for each in batch]
+    return [task.result() for task in tasks]
+
+
+async def _answer(graph: Graph, request: object, caller: Caller) -> dict[str, Any]:
+    try:
+        sent, _ = read_operation(request)
+    except Malformed as error:
+        return _refusal({"code": "BAD_REQUEST"}, f"The request cannot be read: {error}.")
+    operation = await graph.admit(sent, caller)
+    if isinstance(operation, Result):
+        return operation.body
+    kind = graph.kind(operation)
+    if kind == "subscription":
+        return _refusal({"code": "NOT_ACCEPTABLE"}, "A subscription is not followed in a batch.")
+    return (await graph.execute(kind, operation, caller)).body
+
+
+def _refusal(extensions: dict[str, str], message: str) -> dict[str, Any]:
+    return {"errors": [{"message": message, "extensions": extensions}]}
