@@ -169,24 +169,3 @@ async def test_sockets_name_documents_too(clients: dict[str, HttpClient]) -> Non
         refused = await hear(socket)
         assert refused["type"] == "error"
         assert refused["payload"][0]["extensions"]["code"] == "DOCUMENT_NOT_TRUSTED"
-
-
-async def test_a_client_asks_whether_its_answer_still_holds(clients: dict[str, HttpClient]) -> None:
-    http, headers = clients["open"].http, {"graphql-require-preflight": "1"}
-    first = await http.get("/graphql", params=by_id(PUBLISHED), headers=headers)
-    assert first.headers["cache-control"] == "private, no-cache"
-    assert {"accept", "authorization"} <= set(first.headers["vary"].lower().replace(" ", "").split(","))
-    asking = headers | {"if-none-match": f'"other", {first.headers["etag"]}'}
-    again = await http.get("/graphql", params=by_id(PUBLISHED), headers=asking)
-    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
-    other = by_id(PUBLISHED) | {"variables": '{"name": "Ann"}'}
-    changed = await http.get("/graphql", params=other, headers=asking)
-    assert (changed.status_code, changed.json()) == (200, {"data": {"hello": "hello Ann"}})
-
-
-async def test_errors_and_texts_are_not_kept(clients: dict[str, HttpClient]) -> None:
-    http, headers = clients["open"].http, {"graphql-require-preflight": "1"}
-    for params in ({"query": PUBLISHED}, by_id(OTHER)):
-        answer = await http.get("/graphql", params=params, headers=headers)
-        assert answer.headers["cache-control"] == "no-store"
-        assert "etag" not in answer.headers
