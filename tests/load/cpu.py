@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,11 @@ async def cpu_seconds(installation: Installation) -> Mapping[str, float]:
     for name, program in (("rabbitmq", "beam.smp"), ("redis", "redis-server")):
         used[name] += sum(_of(pid) for pid in _running(program))
     return used
+
+
+def process_seconds(pid: int) -> float:
+    """Of one running process, to the nanosecond: by the id that Linux gives its clock."""
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def shares(before: Mapping[str, float], after: Mapping[str, float], per: float) -> str:

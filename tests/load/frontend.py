@@ -1,12 +1,10 @@
-"""The ten documents that a frontend sends."""
+"""The ten documents that a frontend sends, in the order in which one task can have them all."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-Send = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 _TASK = "id title state scheduledAt priority version owner"
 DOCUMENTS = {
@@ -30,18 +28,37 @@ DOCUMENTS = {
 }
 
 
-async def turn(send: Send) -> None:
-    """Each of them once."""
-    due = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    await send("list", {})
-    made = await send("create", {"input": {"title": "load", "action": {"notify": {}}, "scheduledAt": due}})
-    id = made["createTask"]["task"]["id"]
-    await send("detail", {"id": id})
-    for name, field in (("update", "updateTask"), ("run now", "runTaskNow"), ("cancel", "cancelTask")):
-        changes = {"title": "changed"} if name == "update" else {}
-        changed = await send(name, {"input": {"id": id, **changes}})
-        assert not changed[field]["errors"], changed
-    page = await send("notifications", {})
-    await send("unread", {})
-    await send("mark read", {"input": {"ids": [each["id"] for each in page["notifications"]["nodes"]]}})
-    await send("schedules", {})
+QUERIES = ("list", "detail", "notifications", "unread", "schedules")
+"""Those that may be sent by GET."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What one request of each document is about; for the next there is another."""
+
+    task: str
+    notification: str
+
+
+def variables_of(name: str, subject: Subject) -> dict[str, Any]:
+    match name:
+        case "create":
+            due = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+            return {"input": {"title": "load", "action": {"notify": {}}, "scheduledAt": due}}
+        case "detail":
+            return {"id": subject.task}
+        case "update":
+            return {"input": {"id": subject.task, "title": "changed"}}
+        case "run now" | "cancel":
+            return {"input": {"id": subject.task}}
+        case "mark read":
+            return {"input": {"ids": [subject.notification]}}
+        case _:
+            return {}
+
+
+def check(data: dict[str, Any]) -> None:
+    """That something was answered, and no mutation refused."""
+    for field in data.values():
+        assert field is not None, data
+        assert not field.get("errors"), data
