@@ -18,14 +18,14 @@ TEXT = "query List { tasks { totalCount } }"
 pytestmark = pytest.mark.postgres
 
 
-async def carillon(storage: Storage, *arguments: str) -> tuple[int | None, str, str]:
+async def carillon(storage: Storage, *arguments: str, **settings: str) -> tuple[int | None, str, str]:
     """Its exit code, and what it says to the standard output and the standard error."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CARILLON_")}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "api.cli", "documents", *arguments),
         cwd=ROOT,
-        env=kept | {"CARILLON_DATABASE_URL": storage.url},
+        env=kept | {"CARILLON_DATABASE_URL": storage.url} | settings,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -59,3 +59,17 @@ async def test_one_bad_document_keeps_the_manifest_out(storage: Storage, tmp_pat
     manifest.write_text("{")
     assert (await carillon(storage, "publish", str(manifest)))[0] == 1
     assert await storage.documents.texts() == {}
+
+
+async def test_the_limits_of_the_installation_are_those_a_document_is_held_to(
+    storage: Storage, tmp_path: Path
+) -> None:
+    paged = "query Paged($first: Int = 1) { tasks(first: $first) { nodes { id } } }"
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps({hash_of(paged): paged}))
+    code, _, told = await carillon(storage, "publish", str(manifest), CARILLON_MAX_COST="100")
+    assert code == 1
+    assert told.startswith(f"{hash_of(paged)}: ")
+    assert "may cost 101 points; 100 are allowed" in told
+    assert await storage.documents.texts() == {}
+    assert (await carillon(storage, "publish", str(manifest), CARILLON_MAX_COST="101"))[0] == 0
