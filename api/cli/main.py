@@ -15,6 +15,7 @@ import typer
 from api.cli.banner import banner
 from api.cli.documents import documents
 from api.cli.running import run
+from api.cli.schema import schema
 from api.cli.settings import BAD_SETTINGS, read_embedded_settings, read_service_settings
 from api.cli.tokens import tokens
 from api.listening import CannotListen, address_of, listen, listens_to_strangers
@@ -36,6 +37,7 @@ keys = typer.Typer(help="The keys that encrypt what is secret at rest.", no_args
 app.add_typer(keys, name="keys")
 app.add_typer(tokens, name="tokens")
 app.add_typer(documents, name="documents")
+app.add_typer(schema, name="schema")
 
 Host = Annotated[str, typer.Option(help="Where to listen; what others can reach needs authentication.")]
 Port = Annotated[int, typer.Option(help="The port to listen at; 0 takes a free one.", min=0, max=65_535)]
@@ -137,14 +139,6 @@ def rotate() -> None:
             raise CannotStart(f"Not decrypted, and left as they are: {done.unreadable} ({reasons}).")
 
     run(settings, reencrypt(), sys.exit)
-
-
-@app.command()
-def schema() -> None:
-    """Prints the GraphQL schema."""
-    from schema.build import build_schema
-
-    typer.echo(build_schema().as_str())
 
 
 def _run_process(part: str) -> NoReturn:

@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from graphql import build_schema
 
 from api.cli.banner import banner
 from api.listening import CannotListen, address_of, listen, listens_to_strangers
 from infra.encryption.keys import read_keys
+from schema.export import SDL
 
 ROOT = Path(__file__).parents[2]
 URLS = {
@@ -85,12 +85,21 @@ def test_a_taken_port_is_told_in_one_line(command: str) -> None:
     assert ended.stderr == f"Cannot listen on 127.0.0.1, port {port}: it is in use. See --host and --port.\n"
 
 
-def test_the_schema_is_printed() -> None:
-    ended = carillon("schema")
-    assert ended.returncode == 0
-    mutation = build_schema(ended.stdout).mutation_type
-    assert mutation is not None
-    assert "createTask" in mutation.fields
+def test_the_schema_is_printed_or_written_to_a_file(tmp_path: Path) -> None:
+    printed = carillon("schema", "export")
+    assert (printed.returncode, printed.stderr) == (0, "")
+    assert printed.stdout == SDL.read_text(encoding="utf-8")
+
+    written = carillon("schema", "export", "--output", str(tmp_path / "carillon.graphql"))
+    assert (written.returncode, written.stdout, written.stderr) == (0, "", "")
+    assert (tmp_path / "carillon.graphql").read_text(encoding="utf-8") == printed.stdout
+
+
+def test_a_file_that_the_schema_cannot_be_written_to_is_told_in_one_line(tmp_path: Path) -> None:
+    ended = carillon("schema", "export", "--output", str(tmp_path / "nowhere" / "carillon.graphql"))
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "carillon.graphql cannot be written" in ended.stderr
 
 
 def test_help_loads_no_server_and_no_schema() -> None:
