@@ -82,7 +82,7 @@ def limits_of(settings: Settings) -> Limits:
         items_in_all=settings.max_list_items_in_all,
         page=settings.max_page,
         cost=settings.max_cost,
-        introspection=settings.tells_schema,
+        introspection=settings.tells_schema_to,
     )
 
 

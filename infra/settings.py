@@ -96,7 +96,7 @@ class Settings(BaseSettings):
 
     # What one operation may be
     introspection: bool | None = None
-    """Whether the schema is told to whoever asks; absent means in development alone."""
+    """Whether the schema is told to whoever may ask; absent means in development, else to administrators."""
     max_document_characters: int = Field(default=100_000, ge=100)
     max_document_tokens: int = Field(default=2_000, ge=10)
     max_depth: int = Field(default=15, ge=1, le=50)
@@ -221,8 +221,15 @@ class Settings(BaseSettings):
         return self.database_url is None
 
     @property
-    def tells_schema(self) -> bool:
-        return self.environment == "development" if self.introspection is None else self.introspection
+    def tells_schema_to(self) -> Literal["everyone", "administrators", "nobody"]:
+        if self.introspection is False:
+            return "nobody"
+        if self.documents == "trusted":
+            return "administrators"
+        if self.introspection or self.environment == "development":
+            return "everyone"
+        # Without authentication everyone is an administrator.
+        return "administrators" if self.authentication == "required" else "nobody"
 
     @property
     def handler_modules(self) -> tuple[str, ...]:

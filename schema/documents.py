@@ -15,7 +15,6 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     parse,
-    specified_rules,
     validate,
 )
 
@@ -54,6 +53,8 @@ class Document:
 
     uses: Mapping[str, int] = field(default_factory=dict)
     """How often it names each variable."""
+    introspecting: tuple[GraphQLError, ...] = ()
+    """What is wrong with it for those to whom the schema is not told."""
     plans: dict[str | None, PlannedOperation] = field(default_factory=dict, compare=False)
     """For those of its operations that were executed before, by name."""
 
@@ -102,7 +103,6 @@ class Documents:
     def __init__(self, schema: GraphQLSchema, limits: Limits = Limits()) -> None:  # noqa: B008  it is frozen
         self._schema = schema
         self._limits = limits
-        self._rules = specified_rules if limits.introspection else (*specified_rules, NoIntrospection)
         self._good: Memory[str, Document] = Memory(REMEMBERED)
         # A room of their own: what anybody sends does not drive them out.
         self._published: Memory[str, Document] = Memory(PUBLISHED)
@@ -186,20 +186,25 @@ class Documents:
         errors = self._errors(node)
         if errors:
             return Document(None, errors, operations)
-        return Document(node, (), operations, variable_uses(node))
+        return Document(node, (), operations, variable_uses(node), self._introspecting(node))
 
     def _errors(self, node: DocumentNode) -> tuple[GraphQLError, ...]:
         try:
             check_shape(node, self._limits)
-            return tuple(map(self._bare, validate(self._schema, node, self._rules, max_errors=MAX_ERRORS)))
+            return tuple(map(self._bare, validate(self._schema, node, max_errors=MAX_ERRORS)))
         except GraphQLError as error:
             return (self._bare(error),)
         except RecursionError:
             return (_TOO_DEEP,)
 
+    def _introspecting(self, node: DocumentNode) -> tuple[GraphQLError, ...]:
+        if self._limits.introspection == "everyone":
+            return ()
+        return tuple(map(_bare, validate(self._schema, node, [NoIntrospection], max_errors=MAX_ERRORS)))
+
     def _bare(self, error: GraphQLError) -> GraphQLError:
         bare = _bare(error)
-        if not self._limits.introspection:
+        if self._limits.introspection != "everyone":
             bare.message = without_suggestion(bare.message)
         return bare
 

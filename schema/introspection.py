@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from graphql import ASTValidationRule, FieldNode
 
+from domain.tenancy.model import Caller
+from domain.tenancy.permissions import Permission, may
 from schema.refusals import refused
+
+Audience = Literal["everyone", "administrators", "nobody"]
+"""To whom the schema is told."""
 
 _SUGGESTION = re.compile(r" Did you mean .*\?$", re.DOTALL)
 
@@ -17,6 +23,10 @@ class NoIntrospection(ASTValidationRule):
     def enter_field(self, node: FieldNode, *_: object) -> None:
         if node.name.value in {"__schema", "__type"}:
             self.report_error(refused("INTROSPECTION_DISABLED", "The schema is not told here.", node))
+
+
+def may_see_schema(caller: Caller, audience: Audience) -> bool:
+    return audience == "everyone" or (audience == "administrators" and may(caller, Permission.READ_SCHEMA))
 
 
 def without_suggestion(message: str) -> str:

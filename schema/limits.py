@@ -20,6 +20,7 @@ from graphql import (
 )
 
 from domain.paging import MAX_PAGE
+from schema.introspection import Audience
 from schema.refusals import refused
 
 MAX_TOKENS = 2_000
@@ -69,8 +70,8 @@ class Limits:
     items_in_all: int = MAX_IN_ALL
     page: int = MAX_PAGE
     cost: int = MAX_COST
-    introspection: bool = True
-    """Without, the schema is not told, by suggestions neither."""
+    introspection: Audience = "everyone"
+    """Unless it is everyone, nobody is told of the schema by suggestions."""
 
 
 class Shape(NamedTuple):

@@ -41,7 +41,7 @@ from graphql_plans import Fallback
 from schema.context import Context
 from schema.documents import Document, Documents
 from schema.errors import present
-from schema.introspection import without_suggestion
+from schema.introspection import may_see_schema, without_suggestion
 from schema.limits import Limits
 from schema.plans import Execute, Plans
 from schema.sharing import begins_now
@@ -148,6 +148,8 @@ class Operations:
         document = self._document(request)
         if document.node is None or document.errors:
             return _refused(map(self._of_request, document.errors), context)
+        if document.introspecting and not may_see_schema(context.caller, self._limits.introspection):
+            return _refused(document.introspecting, context)
         variables = request.variables or {}
         uses, name = document.uses, request.operation_name
         check_lists(self._schema, document.node, uses, name, variables, limits=self._limits)
@@ -176,7 +178,7 @@ class Operations:
         """GraphQL lets out Python's own words about values it cannot read, as for integers of 5,000 digits."""
         if isinstance(error.original_error, ValueError | OverflowError | RecursionError):
             return GraphQLError("A value in the request cannot be read.", error.nodes)
-        if not self._limits.introspection:
+        if self._limits.introspection != "everyone":
             error.message = without_suggestion(error.message)
         return error
 

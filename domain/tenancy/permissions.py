@@ -23,6 +23,8 @@ class Permission(StrEnum):
     READ_AUDIT_LOG = "READ_AUDIT_LOG"
     EXECUTE_ANY_DOCUMENT = "EXECUTE_ANY_DOCUMENT"
     """Also where only published ones are executed for the others."""
+    READ_SCHEMA = "READ_SCHEMA"
+    """By introspection, also where it is not told to the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ REQUIREMENTS: Mapping[Permission, Requirement] = {
     Permission.MANAGE_WEBHOOK_SECRETS: Requirement(Role.ADMIN, whole_tenant=True),
     Permission.READ_AUDIT_LOG: Requirement(Role.ADMIN, whole_tenant=True),
     Permission.EXECUTE_ANY_DOCUMENT: Requirement(Role.ADMIN, whole_tenant=True),
+    Permission.READ_SCHEMA: Requirement(Role.ADMIN, whole_tenant=True),
 }
 _RANK = {role: rank for rank, role in enumerate((Role.VIEWER, Role.EDITOR, Role.ADMIN))}
 
