@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 import socket
-import tempfile
-from asyncio.subprocess import Process
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -17,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import httpx2
 import pytest
 import strawberry
 import uvicorn
@@ -30,32 +26,15 @@ from starlette.testclient import TestClient
 from strawberry.asgi import GraphQL
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from typing_extensions import override
-from websockets.asyncio.client import ClientConnection, connect
 
 from api.graphiql import assets, page
+from tests.support.browser import Browser, chromium, needs_chromium
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "api/graphiql/static"
 CONTRACT = ROOT / "schema/schema.graphql"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-CHROMIUM_OPTIONS = [
-    "--headless",
-    "--no-sandbox",  # it refuses to run as root with one
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    "--remote-debugging-port=0",
-]
-DEADLINE = 30  # seconds
 TABS = "Array.from(document.querySelectorAll('.graphiql-tab'), tab => tab.innerText)"
 EDITORS = "document.querySelectorAll('.CodeMirror')"  # query, variables, headers, result
-
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install the package chromium")
 
 
 @strawberry.type
@@ -213,73 +192,19 @@ def test_the_page_opens_each_tab_there_is() -> None:
     )
 
 
-class Browser:
-    """One page of Chromium, by its DevTools protocol."""
+READY = f"{EDITORS}.length === 4"
 
-    def __init__(self, devtools: ClientConnection) -> None:
-        self._devtools = devtools
-        self._calls = 0
-        self.events: list[tuple[str, Mapping[str, Any]]] = []
 
-    async def call(self, method: str, **params: Any) -> Mapping[str, Any]:
-        self._calls += 1
-        await self._devtools.send(json.dumps({"id": self._calls, "method": method, "params": params}))
-        while True:
-            message = json.loads(await self._devtools.recv())
-            if message.get("id") == self._calls:
-                assert "error" not in message, message
-                result: Mapping[str, Any] = message["result"]
-                return result
-            if "method" in message:
-                self.events.append((message["method"], message["params"]))
-
-    async def open(self, url: str) -> None:
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            await self.call(f"{domain}.enable")
-        await self.call("Page.navigate", url=url)
-        await self.until(f"{EDITORS}.length === 4")
-
-    async def evaluate(self, expression: str) -> Any:
-        answer = await self.call(
-            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
-        )
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    async def until(self, expression: str) -> None:
-        """Waits, in the page, for the expression to be true."""
-        look = f"const look = () => ({expression}) ? done() : setTimeout(look, 20); look()"
-        async with asyncio.timeout(DEADLINE):
-            await self.evaluate(f"new Promise(done => {{ {look} }})")
-
-    async def run(self, query: str, *, variables: str = "", headers: str = "", until: str) -> str:
-        """Types an operation, presses the button, and returns what is shown once it has `until` in it."""
-        for place, text in enumerate((query, variables, headers)):
-            await self.evaluate(f"{EDITORS}[{place}].CodeMirror.setValue({json.dumps(text)})")
-        # GraphiQL looks at what was typed a moment later, and by that knows a subscription from a query.
-        await self.until(f"{EDITORS}[0].CodeMirror.documentAST?.loc.source.body === {json.dumps(query)}")
-        await self.evaluate("document.querySelector('.graphiql-execute-button').click()")
-        result = f"{EDITORS}[3].CodeMirror.getValue()"
-        await self.until(f"{result}.includes({json.dumps(until)})")
-        return str(await self.evaluate(result))
-
-    def of(self, method: str) -> list[Mapping[str, Any]]:
-        return [params for name, params in self.events if name == method]
-
-    @property
-    def errors(self) -> list[Mapping[str, Any]]:
-        bad = {"error", "warning", "assert"}
-        return [
-            *self.of("Runtime.exceptionThrown"),
-            *(said for said in self.of("Runtime.consoleAPICalled") if said["type"] in bad),
-            *(said for said in self.of("Log.entryAdded") if said["entry"]["level"] in bad),
-        ]
-
-    @property
-    def asked(self) -> set[str]:
-        loaded = [params["request"]["url"] for params in self.of("Network.requestWillBeSent")]
-        sockets = [params["url"] for params in self.of("Network.webSocketCreated")]
-        return {urlsplit(url).netloc for url in loaded + sockets if not url.startswith("data:")}
+async def run(browser: Browser, query: str, *, variables: str = "", headers: str = "", until: str) -> str:
+    """Types an operation, presses the button, and returns what is shown once it has `until` in it."""
+    for place, text in enumerate((query, variables, headers)):
+        await browser.evaluate(f"{EDITORS}[{place}].CodeMirror.setValue({json.dumps(text)})")
+    # GraphiQL looks at what was typed a moment later, and by that knows a subscription from a query.
+    await browser.until(f"{EDITORS}[0].CodeMirror.documentAST?.loc.source.body === {json.dumps(query)}")
+    await browser.evaluate("document.querySelector('.graphiql-execute-button').click()")
+    result = f"{EDITORS}[3].CodeMirror.getValue()"
+    await browser.until(f"{result}.includes({json.dumps(until)})")
+    return str(await browser.evaluate(result))
 
 
 @asynccontextmanager
@@ -296,42 +221,10 @@ async def serving(app: Starlette) -> AsyncIterator[str]:
             server.should_exit = True
 
 
-@asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    assert CHROMIUM
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        process = await asyncio.create_subprocess_exec(
-            CHROMIUM,
-            *CHROMIUM_OPTIONS,
-            f"--user-data-dir={home}",
-            "about:blank",
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            async with asyncio.timeout(DEADLINE):
-                port = await devtools_port(process)
-                async with httpx2.AsyncClient() as http:
-                    new_page = (await http.put(f"http://127.0.0.1:{port}/json/new")).json()
-            address = new_page["webSocketDebuggerUrl"]
-            async with connect(address, max_size=None, proxy=None) as devtools:
-                yield Browser(devtools)
-        finally:
-            process.terminate()
-            await process.wait()
-
-
-async def devtools_port(process: Process) -> str:
-    assert process.stderr
-    async for line in process.stderr:
-        if said := re.search(rb"DevTools listening on ws://[^:]+:(\d+)/", line):
-            return said[1].decode()
-    raise AssertionError("Chromium ended before it listened")
-
-
 @needs_chromium
 async def test_the_page_starts_in_a_browser_without_an_error_and_asks_no_other_host() -> None:
     async with serving(graphql_app()) as here, chromium() as browser:
-        await browser.open(f"http://{here}/graphql")
+        await browser.open(f"http://{here}/graphql", until=READY)
 
         assert await browser.evaluate(TABS) == [
             "CreateTask",
@@ -348,10 +241,10 @@ async def test_the_page_starts_in_a_browser_without_an_error_and_asks_no_other_h
 @needs_chromium
 async def test_the_first_tab_opens_with_its_variables_and_the_page_opens_again_as_it_was_left() -> None:
     async with serving(graphql_app()) as here, chromium() as browser:
-        await browser.open(f"http://{here}/graphql")
+        await browser.open(f"http://{here}/graphql", until=READY)
         shown = [await browser.evaluate(TABS), await browser.evaluate(f"{EDITORS}[1].CodeMirror.getValue()")]
         await browser.until("Object.keys(localStorage).some(key => key.endsWith(':tabState'))")
-        await browser.open(f"http://{here}/graphql?again")
+        await browser.open(f"http://{here}/graphql?again", until=READY)
         again = [await browser.evaluate(TABS), await browser.evaluate(f"{EDITORS}[1].CodeMirror.getValue()")]
 
         assert shown[1] == (STATIC / "create-task.json").read_text()
@@ -361,15 +254,16 @@ async def test_the_first_tab_opens_with_its_variables_and_the_page_opens_again_a
 @needs_chromium
 async def test_a_query_a_mutation_and_a_subscription_run_in_it_behind_a_prefix() -> None:
     async with serving(graphql_app()) as here, chromium() as browser:
-        await browser.open(f"http://{here}/behind/a/prefix/graphql")
+        await browser.open(f"http://{here}/behind/a/prefix/graphql", until=READY)
         secret = json.dumps({"x-secret": "a secret"})
-        header = await browser.run('{ header(name: "x-secret") }', headers=secret, until='"header"')
-        due_in = await browser.run(
+        header = await run(browser, '{ header(name: "x-secret") }', headers=secret, until='"header"')
+        due_in = await run(
+            browser,
             "mutation ($scheduledAt: DateTime!) { dueIn(scheduledAt: $scheduledAt) }",
             variables='{"scheduledAt": "now+5s"}',
             until='"dueIn"',
         )
-        told = await browser.run("subscription { secret }", headers=secret, until="second")
+        told = await run(browser, "subscription { secret }", headers=secret, until="second")
 
         assert json.loads(header) == {"data": {"header": "a secret"}}
         assert 4 < json.loads(due_in)["data"]["dueIn"] <= 5
