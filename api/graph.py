@@ -56,6 +56,9 @@ class Graph:
             self._count("unknown", result)
             return result
 
+    def takes_any_document(self, caller: Caller) -> bool:
+        return self._admission.takes_any(caller)
+
     def kind(self, request: OperationRequest) -> Kind | None:
         """None for what cannot be executed: `execute` says why."""
         return self._operations.kind(request)

@@ -45,9 +45,9 @@ class GraphQLOverHttp:
         self._connections = connections
 
     async def answer(self, request: Request) -> Response:
-        if request.method in {"GET", "HEAD"} and accepts_html(request.headers):
-            return graphiql.page()
         try:
+            if request.method in {"GET", "HEAD"} and accepts_html(request.headers):
+                return await self._graphiql(request)
             return await self._serve(request)
         except Malformed as error:
             refused = _Refused(400, "BAD_REQUEST", f"The request cannot be read: {error}.")
@@ -62,6 +62,18 @@ class GraphQLOverHttp:
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         return _answer(request, refused.status, refused.body, refused.headers)
+
+    async def _graphiql(self, request: Request) -> Response:
+        """For those who may run what they type there. The others are asked for a token."""
+        try:
+            session = await begin_session(
+                self._graph.callers, self._graph.clock, credential_in(request.headers)
+            )
+        except Unauthenticated:
+            return graphiql.sign_in(401, {"WWW-Authenticate": challenge(request.headers)})
+        if not self._graph.takes_any_document(session.caller()):
+            return graphiql.sign_in(403)
+        return graphiql.page()
 
     async def _serve(self, request: Request) -> Response:
         _check_headers(request, self._origins)

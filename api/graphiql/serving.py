@@ -63,23 +63,36 @@ def _files() -> Mapping[str, _File]:
 
 
 @cache
-def _html() -> bytes:
+def _html(name: str) -> bytes:
     def with_digest(link: re.Match[str]) -> str:
         return f"{link[0]}?v={_files()[link['name']].digest}"
 
-    page = (_HERE / "index.html").read_text(encoding="utf-8")
+    page = (_HERE / name).read_text(encoding="utf-8")
     return re.sub(r"graphql/assets/(?P<name>[\w.-]+)", with_digest, page).encode()
 
 
 def page() -> Response:
-    """The page, for a GET of the GraphQL endpoint that accepts HTML."""
-    headers = {
-        "Cache-Control": "no-cache",
+    """GraphiQL, for a GET of the GraphQL endpoint that accepts HTML."""
+    return _page("index.html", 200)
+
+
+def sign_in(status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """In its place for those who may not use it: asks for a token, and with that for GraphiQL again.
+
+    A browser that is sent somewhere cannot be told to carry a token; a script of the page can.
+    """
+    return _page("sign-in.html", status, headers)
+
+
+def _page(name: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    always = {
+        "Cache-Control": "private, no-cache",
         "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
         "Referrer-Policy": "no-referrer",
-        "Vary": "Accept",
+        "Vary": "Accept, Authorization",
     }
-    return Response(_html(), media_type="text/html", headers=headers | _NO_SNIFFING)
+    headers = always | _NO_SNIFFING | dict(headers or {})
+    return Response(_html(name), status, headers, media_type="text/html")
 
 
 def _asset(request: Request) -> Response:

@@ -144,10 +144,12 @@ async def test_a_stranger_is_refused_before_what_it_sends_is_read(guarded: Guard
     await writer.wait_closed()
 
 
-async def test_pages_health_and_figures_need_no_token(guarded: Guarded) -> None:
+async def test_health_and_figures_need_no_token_and_the_page_asks_for_one(guarded: Guarded) -> None:
     async with httpx2.AsyncClient(base_url=guarded.address) as http:
         page = await http.get("/graphql", headers={"accept": "text/html"})
-        assert page.status_code == 200
+        assert page.status_code == 401
+        assert "Access token" in page.text
+        assert (await http.get("/graphql/assets/sign-in.js")).status_code == 200
         for path in ("/health/liveness", "/health/readiness", "/metrics"):
             assert (await http.get(path)).status_code == 200
 

@@ -28,6 +28,8 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from typing_extensions import override
 
 from api.graphiql import assets, page
+from domain.documents.manifests import read_manifest
+from domain.documents.model import hash_of
 from tests.support.browser import Browser, chromium, needs_chromium
 
 ROOT = Path(__file__).parents[2]
@@ -125,11 +127,12 @@ def test_the_page_lets_a_browser_load_nothing_from_elsewhere_and_run_no_inline_s
     assert policy["connect-src"] == "'self' ws: wss:"
     assert policy["frame-ancestors"] == "'none'"
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["vary"] == "Accept"
+    assert headers["vary"] == "Accept, Authorization"
 
 
 def test_our_files_name_no_other_host_and_the_style_sheet_carries_its_fonts() -> None:
-    for file in ("index.html", "static/boot.js", "static/page.css"):
+    ours = ["index.html", "sign-in.html", *(f"static/{path.name}" for path in STATIC.glob("*.[cj]s*"))]
+    for file in ours:
         assert not re.search(r"https?://|[\"'(]//", (ROOT / "api/graphiql" / file).read_text()), file
 
     style = (ROOT / "api/graphiql/vendored/graphiql.min.css").read_text()
@@ -184,6 +187,14 @@ def test_a_tab_of_the_page_is_valid_in_the_schema(tab: Path) -> None:
     assert validate(build_schema(CONTRACT.read_text()), parse(tab.read_text())) == []
 
 
+def test_the_tab_for_a_published_document_names_the_one_that_the_manifest_beside_it_publishes() -> None:
+    manifest = json.loads((ROOT / "api/graphiql/published-documents.json").read_text())
+    (text,) = read_manifest(manifest)
+    comments, _, rest = (STATIC / "published.graphql").read_text().rpartition("# it is a subscription.\n")
+    assert rest.strip() == text
+    assert f"# documentId: sha256:{hash_of(text)}\n" in comments
+
+
 def test_the_page_opens_each_tab_there_is() -> None:
     named = re.findall(r'"([\w-]+\.(?:graphql|json))"', (STATIC / "boot.js").read_text())
 
@@ -233,6 +244,7 @@ async def test_the_page_starts_in_a_browser_without_an_error_and_asks_no_other_h
             "TaskEvents",
             "CreateSchedule",
             "TaskActivity",
+            "PublishedTasks",
         ]
         assert browser.errors == []
         assert browser.asked == {here}
@@ -270,3 +282,19 @@ async def test_a_query_a_mutation_and_a_subscription_run_in_it_behind_a_prefix()
         assert json.loads(told) == {"data": {"secret": "second for a secret"}}
         assert browser.errors == []
         assert browser.asked == {here}
+
+
+@needs_chromium
+async def test_headers_are_kept_by_the_history_only_when_the_reader_has_chosen_so() -> None:
+    async with serving(graphql_app()) as here, chromium() as browser:
+        await browser.open(f"http://{here}/graphql", until=READY)
+        stored = "Object.entries(localStorage).find(([key]) => key.endsWith(':queries'))?.[1] ?? ''"
+        for name, chosen in (("First", "false"), ("Second", "true")):
+            choose = f"localStorage.setItem('carillon:/graphql:graphiql:shouldPersistHeaders', '{chosen}')"
+            await browser.evaluate(choose)
+            query = f'query {name} {{ header(name: "x-secret") }}'
+            await run(browser, query, headers=json.dumps({"x-secret": name}), until=f'"{name}"')
+            await browser.until(f"({stored}).includes('query {name}')")
+            kept = {each["operationName"]: each.get("headers") for each in
+                    json.loads(await browser.evaluate(stored))["queries"]}  # fmt: skip
+            assert (kept[name] is not None) is (chosen == "true")

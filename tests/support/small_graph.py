@@ -31,6 +31,7 @@ from infra.settings import Settings
 from infra.system import SystemClock, TimeOrderedIds
 from infra.telemetry.trace import current_traceparent
 from schema.context import Context
+from schema.limits import Limits
 from schema.operations import Operations
 from schema.sharing import LIVE
 from tests.support.stored_documents import StoredDocuments
@@ -180,13 +181,14 @@ def small_app(
     documents: StoredDocuments | None = None,
     mode: Mode = "open",
     most_batched: int = 0,
+    limits: Limits = Limits(),  # noqa: B008  it is frozen
 ) -> Starlette:
     registry = registry or CollectorRegistry()
     ids = TimeOrderedIds()
     watched = watched or Watched()
     schema = strawberry.Schema(Query, Mutation, _subscription(watched))
     metrics = ApiMetrics(registry)
-    operations = Operations(schema, metrics.fell_back, budgets=budgets)
+    operations = Operations(schema, metrics.fell_back, limits, budgets)
     graph = Graph(
         operations=operations,
         admission=small_admission(operations, registry, documents, mode),

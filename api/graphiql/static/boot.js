@@ -9,6 +9,7 @@ const TABS = [
   { query: "task-events.graphql" },
   { query: "create-schedule.graphql", variables: "create-schedule.json" },
   { query: "task-activity.graphql", variables: "task-activity.json" },
+  { query: "published.graphql", variables: "published.json" },
 ];
 
 async function readFile(name) {
@@ -27,6 +28,21 @@ function resolveInstant(name, value) {
   return seconds ? new Date(Date.now() + seconds * 1000).toISOString() : value;
 }
 
+// A comment in the text may name a published document: then its id is sent, and the text is not.
+function namingDocument({ query, ...operation }) {
+  const documentId = /^[ \t]*#[ \t]*documentId:[ \t]*(\S+)[ \t]*$/m.exec(query)?.[1];
+  if (!documentId) return { query, ...operation };
+  // Not enumerable: the client for subscriptions looks whether there is a text, and JSON leaves it out.
+  return Object.defineProperty({ documentId, ...operation }, "query", { value: query });
+}
+
+// The token that the page was asked for with goes along, unless the tab has another. It is in no tab: those are stored.
+function withToken(headers = {}) {
+  const authorization = window.carillonAuthorization;
+  const given = Object.keys(headers).some((name) => name.toLowerCase() === "authorization");
+  return authorization && !given ? { ...headers, authorization } : headers;
+}
+
 function createFetcher() {
   const endpoint = new URL(location.href);
   endpoint.search = endpoint.hash = "";
@@ -36,8 +52,23 @@ function createFetcher() {
     headers: { accept: "application/json" },
     enableIncrementalDelivery: false,
   });
-  return ({ variables, ...operation }, options) =>
-    send({ ...operation, variables: variables && JSON.parse(JSON.stringify(variables), resolveInstant) }, options);
+  return ({ variables, ...operation }, options) => {
+    const resolved = variables && JSON.parse(JSON.stringify(variables), resolveInstant);
+    return send(namingDocument({ ...operation, variables: resolved }), { ...options, headers: withToken(options?.headers) });
+  };
+}
+
+// Headers may hold a credential: the history forgets them unless the reader has chosen to keep headers.
+function createStorage() {
+  const storage = GraphiQL.createLocalStorage({ namespace: `carillon:${location.pathname}` });
+  const keepsHeaders = () => storage.getItem("graphiql:shouldPersistHeaders") === "true";
+  const withoutHeaders = (name, value) => (name === "headers" ? undefined : value);
+  const setItem = (key, value) => {
+    const isHistory = key === "graphiql:queries" || key === "graphiql:favorites";
+    const kept = isHistory && !keepsHeaders() ? JSON.stringify(JSON.parse(value), withoutHeaders) : value;
+    storage.setItem(key, kept);
+  };
+  return Object.create(storage, { setItem: { value: setItem } });
 }
 
 // GraphiQL opens with the query and variables it has stored, not with those of the first tab.
@@ -46,11 +77,29 @@ function rememberAsOpen(tab, storage) {
   storage.setItem("graphiql:variables", tab.variables);
 }
 
+// To those who may not see the schema GraphiQL is of use without: asking for it would be an error in the first tab.
+async function tellsSchema(fetcher) {
+  try {
+    const answer = await fetcher({ query: "{ __schema { queryType { name } } }" }, {});
+    return answer.errors?.[0].extensions?.code !== "INTROSPECTION_DISABLED";
+  } catch {
+    return true; // GraphiQL says what is wrong
+  }
+}
+
 async function start() {
+  const fetcher = createFetcher();
+
   const defaultTabs = await Promise.all(TABS.map(readTab));
-  const storage = GraphiQL.createLocalStorage({ namespace: `carillon:${location.pathname}` });
+  const storage = createStorage();
   if (storage.length === 0) rememberAsOpen(defaultTabs[0], storage);
-  const props = { fetcher: createFetcher(), defaultTabs, storage, defaultEditorToolsVisibility: "variables" };
+  const props = {
+    fetcher,
+    schema: (await tellsSchema(fetcher)) ? undefined : null,
+    storage,
+    defaultTabs,
+    defaultEditorToolsVisibility: "variables",
+  };
   ReactDOM.createRoot(document.getElementById("graphiql")).render(React.createElement(GraphiQL, props));
 }
 
