@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
-from uuid import UUID
+from operator import attrgetter
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
@@ -78,7 +78,7 @@ class TaskNode(Node):
     timeout: timedelta = strawberry.field(description="How long one attempt may take.")
 
     async def _progress(self, info: Ask) -> Progress | None:
-        found = await info.context.loaders.progress(self.task_id)
+        found = await info.context.loaders.progress(self.task.id)
         return None if found is None else Progress.of(found)
 
     progress: Progress | None = strawberry.field(
@@ -97,15 +97,18 @@ class TaskNode(Node):
     fire_time: datetime | None = strawberry.field(
         description="What its schedule made it for; with jitter it is due later. Null when no schedule made it."
     )
-    task_id: strawberry.Private[UUID]
-    schedule_id: strawberry.Private[UUID | None]
+    task: strawberry.Private[Task]
+
+    def __init__(self, task: Task) -> None:
+        """Its fields are read from the task when they are asked for: of a list, few are."""
+        self.task = task
 
     async def _schedule(self, info: Ask) -> Annotated[ScheduleNode, strawberry.lazy("schema.schedules")] | None:
         from schema.schedules import ScheduleNode  # noqa: PLC0415  tasks and schedules refer to each other
 
-        if self.schedule_id is None:
+        if self.task.schedule_id is None:
             return None
-        found = await info.context.loaders.schedule(self.schedule_id)
+        found = await info.context.loaders.schedule(self.task.schedule_id)
         return None if found is None else ScheduleNode.of(found)
 
     schedule: Annotated[ScheduleNode, strawberry.lazy("schema.schedules")] | None = strawberry.field(
@@ -115,12 +118,12 @@ class TaskNode(Node):
     async def _attempts(
         self, info: Ask, first: First = 20, after: After = strawberry.UNSET
     ) -> AttemptConnection:
-        place = partial(read_attempt_cursor, task=self.task_id)
+        place = partial(read_attempt_cursor, task=self.task.id)
         request = page_request(place, first=first, after=given(after))
         start = request.after or 0
         # One more than the page tells that there is more.
-        found = await info.context.loaders.attempts(self.task_id, request.size + 1, start)
-        return AttemptConnection.of(self.task_id, found, request.size, start)
+        found = await info.context.loaders.attempts(self.task.id, request.size + 1, start)
+        return AttemptConnection.of(self.task.id, found, request.size, start)
 
     attempts: AttemptConnection = strawberry.field(
         resolver=_attempts, description="Its attempts, in the order they started."
@@ -129,7 +132,7 @@ class TaskNode(Node):
     async def _notifications(
         self, info: Ask, first: First = 20, after: After = strawberry.UNSET
     ) -> NotificationConnection:
-        return await notifications_of_task(info, self.task_id, first, given(after))
+        return await notifications_of_task(info, self.task.id, first, given(after))
 
     notifications: NotificationConnection = strawberry.field(
         resolver=_notifications, description="What people were told of it."
@@ -143,7 +146,7 @@ class TaskNode(Node):
         size = LINES_SHOWN if last is None else last
         if not 1 <= size <= LINES_KEPT:
             raise invalid(f"`last` is from 1 to {LINES_KEPT}.", "last")
-        return [LogLine.of(each) for each in await info.context.loaders.log(self.task_id, size)]
+        return [LogLine.of(each) for each in await info.context.loaders.log(self.task.id, size)]
 
     log: list[LogLine] = strawberry.field(
         resolver=_log,
@@ -152,37 +155,51 @@ class TaskNode(Node):
 
     @staticmethod
     def of(task: Task) -> TaskNode:
-        error = None
-        if task.error is not None:
-            error = TaskError(type=task.error.type, message=task.error.message, attempt=task.error.attempt)
-        return TaskNode(
-            id=task_id(task.id),
-            task_id=task.id,
-            title=task.title,
-            description=task.description,
-            state=task.state,
-            scheduled_at=task.scheduled_at,
-            action=Action.of(task.action),
-            queue=task.queue,
-            priority=task.priority,
-            key=task.key,
-            concurrency_key=task.concurrency_key,
-            owner=task.owner,
-            labels=[Label(name=name, value=value) for name, value in task.labels],
-            attempt=task.attempt,
-            max_attempts=task.retry.max_attempts,
-            timeout=task.timeout,
-            result=None if task.result is None else Json(task.result),
-            error=error,
-            created_at=task.created_at,
-            updated_at=task.updated_at,
-            started_at=task.started_at,
-            finished_at=task.finished_at,
-            version=task.version,
-            trace_id=task.trace_id,
-            fire_time=task.fire_time,
-            schedule_id=task.schedule_id,
+        return TaskNode(task)
+
+
+def _read_error(node: TaskNode) -> TaskError | None:
+    error = node.task.error
+    return None if error is None else TaskError(type=error.type, message=error.message, attempt=error.attempt)
+
+
+def _read_result(node: TaskNode) -> Json | None:
+    return None if node.task.result is None else Json(node.task.result)
+
+
+_READ: dict[str, Callable[[Any], object]] = {
+    "id": lambda node: task_id(node.task.id),
+    "action": lambda node: Action.of(node.task.action),
+    "labels": lambda node: [Label(name=name, value=value) for name, value in node.task.labels],
+    "max_attempts": attrgetter("task.retry.max_attempts"),
+    "result": _read_result,
+    "error": _read_error,
+    **{
+        name: attrgetter(f"task.{name}")
+        for name in (
+            "title",
+            "description",
+            "state",
+            "scheduled_at",
+            "queue",
+            "priority",
+            "key",
+            "concurrency_key",
+            "owner",
+            "attempt",
+            "timeout",
+            "created_at",
+            "updated_at",
+            "started_at",
+            "finished_at",
+            "version",
+            "trace_id",
+            "fire_time",
         )
+    },
+}
+for _name, _read in _READ.items():
+    setattr(TaskNode, _name, property(_read))
 
 
 @strawberry.type(description="A task and its place in the list.")

@@ -51,9 +51,8 @@ class CachedTasks:
         order: TaskOrder,
         request: PageRequest[TaskPlace],
     ) -> Page[Task]:
-        page = await self._tasks.page(tenant, wanted, order, request)
-        await self._cache.keep(page.items)
-        return page
+        # Not kept: that takes longer than the page itself, and few of its tasks are asked for next.
+        return await self._tasks.page(tenant, wanted, order, request)
 
     async def count(self, tenant: str, wanted: TaskFilter, limit: int) -> int | None:
         return await self._tasks.count(tenant, wanted, limit)

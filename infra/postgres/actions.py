@@ -10,6 +10,9 @@ from domain.actions.model import Action, ActionKind, Http, Notify, Run, SealedVa
 from infra.encryption.headers import HeaderSeals
 
 SEALED = "sealed"
+_PLAIN_NOTIFY = '{"body": null, "kind": "NOTIFY"}'
+"""As jsonb writes what most reminders are."""
+_NOTIFY = Notify()
 
 
 def action_to_json(action: Action, tenant: str, seals: HeaderSeals) -> str:
@@ -25,7 +28,7 @@ def action_to_json(action: Action, tenant: str, seals: HeaderSeals) -> str:
 
 
 def action_from_json(text: str) -> Action:
-    return action_from(json.loads(text))
+    return _NOTIFY if text == _PLAIN_NOTIFY else action_from(json.loads(text))
 
 
 def action_from(stored: dict[str, Any]) -> Action:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -43,6 +45,7 @@ COLUMNS = """id, tenant, title, description, state, scheduled_at, action, queue,
     error_type, error_message, error_attempt, traceparent, fingerprint, schedule_id, schedule_revision,
     fire_time"""
 
+_STATES = {state.value: state for state in TaskState}
 _OF_TASK = ", ".join(f"(task).{column.strip()}" for column in COLUMNS.split(","))
 """The same of a whole row. `(task).*` would be other columns as soon as a later layout has more of them."""
 
@@ -371,19 +374,20 @@ def task_from(record: asyncpg.Record) -> Task:
         error = TaskError(
             type=record["error_type"], message=record["error_message"], attempt=record["error_attempt"]
         )
+    labels, result = record["labels"], record["result"]
     return Task(
         id=record["id"],
         tenant=record["tenant"],
         title=record["title"],
         description=record["description"],
-        state=TaskState(record["state"]),
+        state=_STATES[record["state"]],
         scheduled_at=record["scheduled_at"],
         action=action_from_json(record["action"]),
         queue=record["queue"],
         priority=record["priority"],
         key=record["key"],
         owner=record["owner"],
-        labels=tuple((name, value) for name, value in json.loads(record["labels"])),
+        labels=() if labels == "[]" else tuple((name, value) for name, value in json.loads(labels)),
         concurrency_key=record["concurrency_key"],
         timeout=record["timeout"],
         retry=retry_from(record),
@@ -397,7 +401,7 @@ def task_from(record: asyncpg.Record) -> Task:
         finished_at=record["finished_at"],
         cancel_requested_at=record["cancel_requested_at"],
         worker=record["worker_id"],
-        result=None if record["result"] is None else json.loads(record["result"]),
+        result=None if result is None else json.loads(result),
         error=error,
         traceparent=record["traceparent"],
         schedule_id=record["schedule_id"],
@@ -408,9 +412,10 @@ def task_from(record: asyncpg.Record) -> Task:
 
 
 def retry_from(record: asyncpg.Record) -> RetryPolicy:
-    return RetryPolicy(
-        max_attempts=record["max_attempts"],
-        backoff=Backoff(record["backoff"]),
-        base=record["backoff_base"],
-        cap=record["backoff_cap"],
-    )
+    return _retry(record["max_attempts"], record["backoff"], record["backoff_base"], record["backoff_cap"])
+
+
+@lru_cache(maxsize=1_000)
+def _retry(max_attempts: int, backoff: str, base: timedelta, cap: timedelta) -> RetryPolicy:
+    """One for all tasks that are tried alike, as most are: nothing can change it."""
+    return RetryPolicy(max_attempts=max_attempts, backoff=Backoff(backoff), base=base, cap=cap)

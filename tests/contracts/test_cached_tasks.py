@@ -17,8 +17,6 @@ from typing_extensions import override
 
 from domain.actions.model import Notify
 from domain.contracts.tasks import TaskEventKind
-from domain.paging import PageRequest
-from domain.tasks.listing import TaskFilter, TaskOrder
 from domain.tasks.model import Task
 from domain.tasks.states import TaskState
 from infra.cache.cached_tasks import CachedTasks
@@ -150,7 +148,7 @@ async def test_what_was_found_once_is_answered_by_the_cache(slow: SlowTasks, tas
     assert slow.asked == [[one, two], [three]]
 
 
-async def test_what_was_added_changed_listed_or_named_needs_not_be_found(
+async def test_what_was_added_changed_or_named_needs_not_be_found(
     slow: SlowTasks, task_cache: TaskCache
 ) -> None:
     tasks = CachedTasks(slow, task_cache)
@@ -158,9 +156,6 @@ async def test_what_was_added_changed_listed_or_named_needs_not_be_found(
     await tasks.add([added])
     await tasks.change("acme", added.id, lambda task, _: replace(task, title="New"), UPDATED)
     assert [task and task.title for task in await tasks.find("acme", [added.id])] == ["New"]
-    listed = stored(slow, 3)
-    await tasks.page("acme", TaskFilter(), TaskOrder.CREATED_AT_DESC, PageRequest())
-    assert None not in await tasks.find("acme", listed)
     (named,) = stored(slow, 1, key="monday")
     await tasks.find_by_key("acme", "monday")
     assert None not in await tasks.find("acme", [named])
