@@ -7,6 +7,8 @@ from typing import Protocol
 
 from graphql import GraphQLEnumType, GraphQLField, GraphQLFieldResolver, GraphQLObjectType
 
+from graphql_plans.shapes import Shape
+
 
 class Bindings(Protocol):
     """Each answer is about what graphql-core would come to as well: a plan takes it without asking again."""
@@ -17,8 +19,11 @@ class Bindings(Protocol):
         None when resolving it takes more than that.
         """
 
-    def resolver(self, field: GraphQLField) -> GraphQLFieldResolver | None:
-        """What resolves the field as its own resolver does, only quicker; None when that is to be called."""
+    def resolver(self, field: GraphQLField, shape: Shape) -> GraphQLFieldResolver | None:
+        """What resolves the field as its own resolver does, only quicker; None when that is to be called.
+
+        `shape` is that of its value, with all that is selected below: what is not, need not be there.
+        """
 
     def python_class(self, type: GraphQLObjectType) -> type | None:
         """The class whose direct instances are of this type, whatever abstract type is asked for.
@@ -36,7 +41,7 @@ class GraphQLCoreBindings:
     def attribute(self, field: GraphQLField, name: str) -> str | None:
         return name if field.resolve is None else None
 
-    def resolver(self, field: GraphQLField) -> GraphQLFieldResolver | None:
+    def resolver(self, field: GraphQLField, shape: Shape) -> GraphQLFieldResolver | None:
         return None
 
     def python_class(self, type: GraphQLObjectType) -> type | None:

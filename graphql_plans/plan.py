@@ -100,7 +100,7 @@ class _Assembly:
     def _field(self, field: Field | UnplannedField) -> Executable:
         if isinstance(field, UnplannedField):
             return FieldByCore(field, self._unusual)
-        resolve = self._bindings.resolver(field.definition) or field.definition.resolve
+        resolve = self._bindings.resolver(field.definition, field.shape) or field.definition.resolve
         resolved = (
             ResolvedField(field, resolve, self._unusual)
             if field.attribute is None

@@ -11,6 +11,7 @@ from strawberry.schema.config import StrawberryConfig
 from schema.attempts import AttemptNode
 from schema.audit_log import AuditLogConnection, audit_log
 from schema.bulk_changes import CancelTasksPayload, ReplayTasksPayload, cancel_tasks, replay_tasks
+from schema.context import Ask
 from schema.handlers import Handler, handlers
 from schema.live import TaskActivity, TaskEvent, follow_notifications, task_activity, task_events
 from schema.lookup import node, nodes
@@ -204,7 +205,7 @@ def build_schema() -> strawberry.Schema:
         mutation=Mutation,
         subscription=Subscription,
         types=[TaskNode, AttemptNode, ScheduleNode, NotificationNode, WebhookSecretNode],
-        config=StrawberryConfig(scalar_map=SCALARS),
+        config=StrawberryConfig(scalar_map=SCALARS, info_class=Ask),
     )
     _check_one_of_natively(schema)
     return schema

@@ -166,4 +166,8 @@ class Contexts:
         )
 
 
-Ask = strawberry.Info[Context, None]
+class Ask(strawberry.Info[Context, None]):
+    """What a resolver is told of the operation."""
+
+    reading: frozenset[str] | None = None
+    """The attributes of tasks that are read of what it answers; None when that is not known."""

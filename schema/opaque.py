@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
 
 def wrap(text: str) -> str:
-    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+    return binascii.b2a_base64(text.encode(), newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 def unwrap(opaque: str) -> str | None:

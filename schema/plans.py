@@ -22,8 +22,10 @@ from strawberry.types.enum import StrawberryEnumDefinition
 from strawberry.types.field import StrawberryField
 
 from graphql_plans import Fallback, PlannedOperation
+from graphql_plans.shapes import Shape
 from schema.documents import Document, Documents
 from schema.resolvers import direct_resolver
+from schema.task_reading import task_attributes
 
 LIGHTER = 4
 """Characters of a plan's code, its steps included, that take about as much memory as one of a document."""
@@ -85,8 +87,8 @@ class StrawberryBindings:
         plain = made_from.is_basic_field and made_from.default_resolver is getattr
         return made_from.python_name if plain else None
 
-    def resolver(self, field: GraphQLField) -> GraphQLFieldResolver | None:
-        return direct_resolver(self._schema, field)
+    def resolver(self, field: GraphQLField, shape: Shape) -> GraphQLFieldResolver | None:
+        return direct_resolver(self._schema, field, task_attributes(shape))
 
     def python_class(self, type: GraphQLObjectType) -> type | None:
         return self._classes.get(type)

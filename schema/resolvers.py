@@ -13,12 +13,16 @@ from strawberry.types.base import StrawberryMaybe, StrawberryOptional
 from strawberry.types.enum import StrawberryEnumDefinition
 from strawberry.types.field import StrawberryField
 
+from schema.context import Ask
+
 Resolve = Callable[..., Any]
 """As graphql-core calls it."""
 
 
-def direct_resolver(schema: strawberry.Schema, field: GraphQLField) -> Resolve | None:
-    """For async resolvers without extensions; None for others."""
+def direct_resolver(
+    schema: strawberry.Schema, field: GraphQLField, reading: frozenset[str] | None = None
+) -> Resolve | None:
+    """For async resolvers without extensions; None for others. `reading` is what `info` tells them."""
     made_from = field.extensions.get("strawberry-definition")
     if not isinstance(made_from, StrawberryField) or made_from.is_subscription:
         return None
@@ -33,12 +37,12 @@ def direct_resolver(schema: strawberry.Schema, field: GraphQLField) -> Resolve |
     ):
         return None
     call: Callable[..., Any] = resolver
-    info_class = schema.config.info_class
     takes_self, info_name = resolver.self_parameter, resolver.info_parameter
     readers = [_reader(schema, each) for each in made_from.arguments]
 
     async def resolve(source: object, raw_info: Any, /, **given: object) -> object:  # noqa: ANN401  Strawberry's
-        info = info_class(_raw_info=raw_info, _field=made_from)
+        info: Ask = Ask(_raw_info=raw_info, _field=made_from)
+        info.reading = reading
         arguments = {
             python_name: given[name] if convert is None else convert(given[name], info)
             for name, python_name, convert in readers

@@ -49,7 +49,9 @@ def parse_instant(value: object) -> datetime:
 
 
 def format_instant(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if instant.tzinfo is not UTC:
+        instant = instant.astimezone(UTC)
+    return instant.isoformat()[: -len("+00:00")] + "Z"
 
 
 def _parse_duration(value: object) -> timedelta:

@@ -318,5 +318,5 @@ async def list_tasks(
     """A page of those the caller may see."""
     place = partial(read_task_cursor, order=order)
     request = page_request(place, first=first, after=after, last=last, before=before)
-    page = await info.context.tasks.page(info.context.caller, wanted, order, request)
+    page = await info.context.tasks.page(info.context.caller, wanted, order, request, info.reading)
     return TaskConnection.of(page, wanted, order)

@@ -47,7 +47,11 @@ class Tasks(Protocol):
         wanted: TaskFilter,
         order: TaskOrder,
         request: PageRequest[TaskPlace],
-    ) -> Page[Task]: ...
+        reading: frozenset[str] | None = None,
+    ) -> Page[Task]:
+        """`reading` names the attributes of the tasks that will be read, beside their id and what they are
+        ordered by: others may be missing, and raise AttributeError. None is all of them."""
+        ...
 
     async def count(self, tenant: str, wanted: TaskFilter, limit: int) -> int | None:
         """How many there are; None when more than `limit`."""

@@ -109,12 +109,18 @@ class TaskService:
         return task if task is not None and caller.may_see(task.owner) else None
 
     async def page(
-        self, caller: Caller, wanted: TaskFilter, order: TaskOrder, request: PageRequest[TaskPlace]
+        self,
+        caller: Caller,
+        wanted: TaskFilter,
+        order: TaskOrder,
+        request: PageRequest[TaskPlace],
+        reading: frozenset[str] | None = None,
     ) -> Page[Task]:
+        """Of tasks that have the attributes named in `reading`: see `Tasks.page`."""
         mine = only_theirs(caller, wanted)
         if mine is None:
             return Page(items=(), has_next=False, has_previous=False)
-        return await self._tasks.page(caller.tenant, mine, order, request)
+        return await self._tasks.page(caller.tenant, mine, order, request, reading)
 
     async def count(self, caller: Caller, wanted: TaskFilter) -> int | None:
         """None when there are more than are counted."""

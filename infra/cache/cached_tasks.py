@@ -50,9 +50,10 @@ class CachedTasks:
         wanted: TaskFilter,
         order: TaskOrder,
         request: PageRequest[TaskPlace],
+        reading: frozenset[str] | None = None,
     ) -> Page[Task]:
         # Not kept: that takes longer than the page itself, and few of its tasks are asked for next.
-        return await self._tasks.page(tenant, wanted, order, request)
+        return await self._tasks.page(tenant, wanted, order, request, reading)
 
     async def count(self, tenant: str, wanted: TaskFilter, limit: int) -> int | None:
         return await self._tasks.count(tenant, wanted, limit)

@@ -15,7 +15,7 @@ from infra.postgres.actions import action_from_json
 from infra.postgres.changes import Changed, versions
 from infra.postgres.database import Database, columns
 from infra.postgres.lanes import reopen
-from infra.postgres.tasks import retry_from
+from infra.postgres.task_rows import retry_from
 
 KNOWN_ACTIONS = [kind.value for kind in ActionKind]
 """An action of a newer version is left to a newer worker: it is handed over again."""

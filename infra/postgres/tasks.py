@@ -6,24 +6,21 @@ import json
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from datetime import timedelta
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from domain.attempts.retry import Backoff, RetryPolicy
 from domain.contracts.tasks import TaskEventKind
 from domain.errors import Conflict, NotFound, StaleVersion, Unavailable
 from domain.paging import Page, PageRequest, page_of
 from domain.tasks.listing import TaskFilter, TaskOrder, TaskPlace
-from domain.tasks.model import Task, TaskError
+from domain.tasks.model import Task
 from domain.tasks.ports import Added, Change
 from domain.tasks.states import TaskState
 from domain.tasks.words import words
 from infra.encryption.headers import HeaderSeals
-from infra.postgres.actions import action_from_json, action_to_json
+from infra.postgres.actions import action_to_json
 from infra.postgres.database import Connection, Database, columns
 from infra.postgres.lanes import register
 from infra.postgres.task_listing import (
@@ -38,14 +35,8 @@ from infra.postgres.task_listing import (
     owned,
     page_clause,
 )
+from infra.postgres.task_rows import COLUMNS, WHOLE, rows_with, task_from
 
-COLUMNS = """id, tenant, title, description, state, scheduled_at, action, queue, priority, key, owner, labels,
-    concurrency_key, timeout, max_attempts, backoff, backoff_base, backoff_cap, attempt, uncounted_attempts,
-    fence, version, created_at, updated_at, started_at, finished_at, cancel_requested_at, worker_id, result,
-    error_type, error_message, error_attempt, traceparent, fingerprint, schedule_id, schedule_revision,
-    fire_time"""
-
-_STATES = {state.value: state for state in TaskState}
 _OF_TASK = ", ".join(f"(task).{column.strip()}" for column in COLUMNS.split(","))
 """The same of a whole row. `(task).*` would be other columns as soon as a later layout has more of them."""
 
@@ -167,15 +158,21 @@ class PostgresTasks:
         return task_from(record) if record else None
 
     async def page(
-        self, tenant: str, wanted: TaskFilter, order: TaskOrder, request: PageRequest[TaskPlace]
+        self,
+        tenant: str,
+        wanted: TaskFilter,
+        order: TaskOrder,
+        request: PageRequest[TaskPlace],
+        reading: frozenset[str] | None = None,
     ) -> Page[Task]:
+        rows = WHOLE if reading is None else rows_with(reading | {"id", ORDERS[order].column})
         async with self._database.work("list_tasks", tenant) as connection:
             where, arguments = await listing_conditions(connection, tenant, wanted, ORDERS[order])
             where, tail = page_clause(where, arguments, ORDERS[order], request)
             records = await connection.fetch(
-                f"select {COLUMNS} from tasks where {' and '.join(where)} {tail}", *arguments
+                f"select {rows.columns} from tasks where {' and '.join(where)} {tail}", *arguments
             )
-        return page_of([task_from(record) for record in records], request)
+        return page_of([rows.task(record) for record in records], request)
 
     async def count(self, tenant: str, wanted: TaskFilter, limit: int) -> int | None:
         async with self._database.work("count_tasks", tenant) as connection:
@@ -365,57 +362,3 @@ async def _index(connection: Connection, before: Task, after: Task) -> None:
         await connection.execute(LABEL, after.id, after.tenant, json.dumps(after.labels))
     if (after.title, after.description) != (before.title, before.description):
         await connection.execute(REWORD, after.id, _words(after))
-
-
-def task_from(record: asyncpg.Record) -> Task:
-    """The task a row of COLUMNS is."""
-    error = None
-    if record["error_type"] is not None:
-        error = TaskError(
-            type=record["error_type"], message=record["error_message"], attempt=record["error_attempt"]
-        )
-    labels, result = record["labels"], record["result"]
-    return Task(
-        id=record["id"],
-        tenant=record["tenant"],
-        title=record["title"],
-        description=record["description"],
-        state=_STATES[record["state"]],
-        scheduled_at=record["scheduled_at"],
-        action=action_from_json(record["action"]),
-        queue=record["queue"],
-        priority=record["priority"],
-        key=record["key"],
-        owner=record["owner"],
-        labels=() if labels == "[]" else tuple((name, value) for name, value in json.loads(labels)),
-        concurrency_key=record["concurrency_key"],
-        timeout=record["timeout"],
-        retry=retry_from(record),
-        attempt=record["attempt"],
-        uncounted_attempts=record["uncounted_attempts"],
-        fence=record["fence"],
-        version=record["version"],
-        created_at=record["created_at"],
-        updated_at=record["updated_at"],
-        started_at=record["started_at"],
-        finished_at=record["finished_at"],
-        cancel_requested_at=record["cancel_requested_at"],
-        worker=record["worker_id"],
-        result=None if result is None else json.loads(result),
-        error=error,
-        traceparent=record["traceparent"],
-        schedule_id=record["schedule_id"],
-        schedule_revision=record["schedule_revision"],
-        fire_time=record["fire_time"],
-        fingerprint=record["fingerprint"],
-    )
-
-
-def retry_from(record: asyncpg.Record) -> RetryPolicy:
-    return _retry(record["max_attempts"], record["backoff"], record["backoff_base"], record["backoff_cap"])
-
-
-@lru_cache(maxsize=1_000)
-def _retry(max_attempts: int, backoff: str, base: timedelta, cap: timedelta) -> RetryPolicy:
-    """One for all tasks that are tried alike, as most are: nothing can change it."""
-    return RetryPolicy(max_attempts=max_attempts, backoff=Backoff(backoff), base=base, cap=cap)

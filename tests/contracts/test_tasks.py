@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -247,6 +247,19 @@ async def test_filters_all_hold(storage: Storage) -> None:
     page = await storage.tasks.page("acme", filter_, TaskOrder.SCHEDULED_AT_ASC, PageRequest())
     assert [task.id for task in page.items] == [wanted.id]
     assert await storage.tasks.count("acme", filter_, 10) == 1
+
+
+async def test_a_page_has_of_each_task_what_is_read_of_it_and_no_more(storage: Storage) -> None:
+    (id,) = await storage.added(due_in(60, owner="ann", labels=(("a", "1"),), description="more"))
+    whole = await storage.task(id)
+    for name in (each.name for each in fields(Task)):
+        for order in TaskOrder:
+            page = await storage.tasks.page("acme", TaskFilter(), order, PageRequest(), frozenset({name}))
+            (part,) = page.items
+            assert (part.id, getattr(part, name)) == (id, getattr(whole, name))
+            for other in {"description", "result", "retry"} - {name}:
+                with pytest.raises(AttributeError):
+                    getattr(part, other)
 
 
 async def test_search_follows_a_changed_title_and_labels_follow_theirs(storage: Storage) -> None:

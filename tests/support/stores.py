@@ -27,12 +27,22 @@ from domain.tasks.states import TaskState
 from domain.webhooks.model import Made, SigningKey, WebhookSecret
 
 
+def _with(task: Task, attributes: frozenset[str]) -> Task:
+    """The same with these attributes alone."""
+    part = object.__new__(Task)
+    for name in attributes:
+        object.__setattr__(part, name, getattr(task, name))
+    return part
+
+
 @dataclass
 class StoredTasks:
     clock: Clock
     calls: list[str] = field(default_factory=list)
     rows: dict[UUID, Task] = field(default_factory=dict)
     kinds: list[TaskEventKind] = field(default_factory=list)
+    readings: list[frozenset[str] | None] = field(default_factory=list)
+    """What was to be read of the tasks of each page."""
 
     async def add(self, tasks: Sequence[Task]) -> list[Added]:
         self.calls.append("add")
@@ -55,9 +65,15 @@ class StoredTasks:
         return await self._named(tenant, key)
 
     async def page(
-        self, tenant: str, wanted: TaskFilter, order: TaskOrder, request: PageRequest[TaskPlace]
+        self,
+        tenant: str,
+        wanted: TaskFilter,
+        order: TaskOrder,
+        request: PageRequest[TaskPlace],
+        reading: frozenset[str] | None = None,
     ) -> Page[Task]:
         self.calls.append("page")
+        self.readings.append(reading)
         column, _, direction = order.value.lower().rpartition("_")
 
         def place(task: Task) -> tuple[datetime, UUID]:
@@ -73,7 +89,10 @@ class StoredTasks:
         low, high = start, min(end, start + request.size)
         if request.backwards:
             low, high = max(start, end - request.size), end
-        return Page(items=tuple(listed[low:high]), has_next=high < len(listed), has_previous=low > 0)
+        items = listed[low:high]
+        if reading is not None:
+            items = [_with(task, reading | {"id", column}) for task in items]
+        return Page(items=tuple(items), has_next=high < len(listed), has_previous=low > 0)
 
     async def count(self, tenant: str, wanted: TaskFilter, limit: int) -> int | None:
         self.calls.append("count")

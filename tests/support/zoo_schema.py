@@ -94,7 +94,7 @@ class ZooBindings:
     def attribute(self, field: GraphQLField, name: str) -> str | None:
         return name if field.resolve is None else None
 
-    def resolver(self, field: GraphQLField) -> GraphQLFieldResolver | None:
+    def resolver(self, field: GraphQLField, shape: object) -> GraphQLFieldResolver | None:
         return None
 
     def python_class(self, type: GraphQLObjectType) -> type | None:

@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable
 from contextlib import aclosing
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from graphql import GraphQLObjectType, get_named_type
 
 from domain.contracts.tasks import TaskEventKind
 from domain.errors import Unavailable
@@ -204,3 +205,19 @@ def _noted(done: list[str], name: str, original: Callable[..., Any]) -> Callable
         return original(*arguments, **named)
 
     return noted
+
+
+async def test_each_field_of_a_listed_task_is_read_from_what_is_fetched_for_it(
+    twice: Twice, faces: tuple[Face, Face]
+) -> None:
+    schema = build_schema()._schema
+    for name, field in cast(GraphQLObjectType, schema.type_map["Task"]).fields.items():
+        inner = "{ __typename }" if isinstance(get_named_type(field.type), GraphQLObjectType) else ""
+        for path in ("nodes", "edges { node"):
+            document = f"{{ tasks {{ {path} {{ {name} {inner} }} {'}' * path.count('{')} }} }}"
+            executed, planned = await twice.run(document, faces, {})
+            assert executed == planned, name
+            assert "errors" not in json.loads(planned), planned
+    reading = faces[1].tasks.readings
+    assert None not in reading, "a plan tells what it reads"
+    assert frozenset({"title"}) in reading
