@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from starlette.datastructures import Headers
 
@@ -10,6 +11,8 @@ GRAPHQL_RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
 _ANY_JSON = (GRAPHQL_RESPONSE, JSON, "application/*", "*/*")
+LONGEST_REMEMBERED = 256
+"""Characters of what was read before: clients of one kind send the same with each request."""
 _WEIGHT = re.compile(r"[01](\.[0-9]*)?|\.[0-9]+")
 
 
@@ -37,8 +40,14 @@ def accepts_html(headers: Headers) -> bool:
 
 def _weights(headers: Headers) -> dict[str, float]:
     """Each media range named, and its q (1 when absent, 0 when it cannot be read)."""
+    accept = ",".join(headers.getlist("accept"))
+    return _read(accept) if len(accept) <= LONGEST_REMEMBERED else _read.__wrapped__(accept)
+
+
+@lru_cache(maxsize=1_000)
+def _read(accept: str) -> dict[str, float]:
     weights = {}
-    for part in ",".join(headers.getlist("accept")).split(","):
+    for part in accept.split(","):
         media_range, *parameters = part.lower().replace(" ", "").split(";")
         weight = next((p.removeprefix("q=") for p in parameters if p.startswith("q=")), "1")
         weights[media_range] = float(weight) if _WEIGHT.fullmatch(weight) else 0

@@ -8,11 +8,11 @@ from datetime import timedelta
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import graphiql
 from api.admission import Admission
@@ -32,15 +32,8 @@ from schema.context import Contexts
 from schema.limits import Limits
 from schema.operations import Operations
 
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-"""All of them reach GraphQL, to be told in its own words what it takes."""
-LARGE_ANSWER = 8 * 1024
-"""Bytes from which on an answer is compressed for those who accept it."""
-GZIP_LEVEL = 4
-"""Within a tenth of the size that the highest gives, for about half of its work."""
 
-
-def create_app(services: ApiServices) -> Starlette:
+def create_app(services: ApiServices) -> ASGIApp:
     """On services that are open for as long as the application serves."""
     settings = services.settings
     contexts = Contexts(services, poll_interval=timedelta(seconds=settings.poll_interval))
@@ -96,30 +89,31 @@ def application(
     origins: Origins,
     tenant_connections: int,
     most_batched: int = 0,
-) -> Starlette:
+) -> ASGIApp:
     # A page of another site may point a name of its own at this machine; its requests carry that name.
     named_as_allowed = Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
-    compressed = Middleware(GZipMiddleware, minimum_size=LARGE_ANSWER, compresslevel=GZIP_LEVEL)
-    over_http = [named_as_allowed, *origins.answering(), compressed]
     connections = LiveConnections(tenant_connections)
+    over_http: ASGIApp = GraphQLOverHttp(graph, origins, connections, most_batched)
+    for wrap, arguments, named in reversed([named_as_allowed, *origins.answering()]):
+        over_http = wrap(over_http, *arguments, **named)
     over_websockets = GraphQLOverWebsocket(graph, origins, connections)
-    return Starlette(
+    others = Starlette(
         routes=[
             Route("/", _to_graphiql),
-            Route(
-                "/graphql",
-                GraphQLOverHttp(graph, origins, connections, most_batched).answer,
-                methods=METHODS,
-                middleware=over_http,
-            ),
             WebSocketRoute("/graphql", over_websockets.serve, middleware=[named_as_allowed]),
             graphiql.assets,
             Route("/health/liveness", liveness),
             Route("/health/readiness", Readiness(checks).answer),
             Route("/metrics", MetricsPage(registry, refresh_gauges).answer),
-        ],
-        middleware=[Middleware(Traced, metrics=graph.metrics, present=graph.present)],
+        ]
     )
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        # Past the router and what is around it, which take as long as all else that a small answer takes.
+        chosen = over_http if scope["type"] == "http" and scope["path"] == "/graphql" else others
+        await chosen(scope, receive, send)
+
+    return Traced(serve, metrics=graph.metrics, present=graph.present)
 
 
 async def _to_graphiql(_: Request) -> Response:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -53,6 +54,8 @@ class DatabaseMetrics:
             registry=registry,
             buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2),
         )
+        self.seconds_of = cache(self.seconds.labels)
+        """By the name of the work: there are as many as there are places that name theirs."""
         self.failures = Counter(
             "carillon_sql_failures", "Work that met an outage of PostgreSQL.", ["work"], registry=registry
         )
@@ -130,8 +133,9 @@ class Database:
                 log.error("is the database migrated? carillon migrate does that")
 
     def _note_success(self, name: str, seconds: float) -> None:
-        self._metrics.seconds.labels(name).observe(seconds)
-        log.debug("sql", extra={"work": name, "milliseconds": round(seconds * 1000, 2)})
+        self._metrics.seconds_of(name).observe(seconds)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("sql", extra={"work": name, "milliseconds": round(seconds * 1000, 2)})
         if self._down:
             self._down = False
             log.info("PostgreSQL answers again")

@@ -16,6 +16,7 @@ from infra.background import background
 from infra.cache.metrics import CacheMetrics
 from infra.cache.ports import Entry
 from infra.redis.connecting import redis_pool
+from infra.redis.gathering import Gathered
 from infra.redis.outage import Outage
 from infra.redis.scripts import LEAD, PUT, SEPARATOR
 from infra.settings import Settings
@@ -40,16 +41,10 @@ class RedisCache:
         self._limit = limit
         self._metrics = metrics
         self._outage = Outage(metrics.dropped)
+        self._gathered = Gathered(self._get)
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
-        if not keys:
-            return []
-        kept = await self._ask(len(keys), lambda: self._redis.mget(keys))
-        if kept is None:
-            return [None] * len(keys)
-        values = [_value(raw) for raw in kept]
-        self._metrics.asked(values)
-        return values
+        return await self._gathered.get(keys) if keys else []
 
     async def put(self, entries: Sequence[Entry]) -> None:
         if not entries:
@@ -94,6 +89,14 @@ class RedisCache:
             await self._outage.began()
             await asyncio.sleep(ASIDE)
             await self.return_once()
+
+    async def _get(self, keys: Sequence[str]) -> list[bytes | None]:
+        kept = await self._ask(len(keys), lambda: self._redis.mget(keys))
+        if kept is None:
+            return [None] * len(keys)
+        values = [_value(raw) for raw in kept]
+        self._metrics.asked(values)
+        return values
 
     async def _tell(self, entries: Sequence[Entry]) -> int:
         kept = [_kept(entry) for entry in entries]

@@ -14,7 +14,8 @@ _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 def new_traceparent() -> str:
     """Of a trace that begins here, sampled."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    drawn = secrets.token_hex(24)
+    return f"00-{drawn[:32]}-{drawn[32:]}-01"
 
 
 def parse_traceparent(header: str) -> str | None:

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from api import health, metrics
 from api.health import Readiness
@@ -31,7 +32,7 @@ async def mute() -> None:
     await asyncio.Event().wait()
 
 
-async def ask(app: Starlette, path: str) -> httpx2.Response:
+async def ask(app: ASGIApp, path: str) -> httpx2.Response:
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://here") as client:
         return await client.get(path)
 

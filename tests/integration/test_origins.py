@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from api.main import LARGE_ANSWER
+from api.graphql import LARGE_ANSWER
 from tests.support.graphql_client import HttpClient, graphql_socket, http_client
 from tests.support.serving import serving
 from tests.support.small_graph import small_app

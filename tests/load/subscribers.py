@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 from prometheus_client import CollectorRegistry
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from api.graph import Graph
 from api.main import application
@@ -76,7 +76,7 @@ async def main(subscribers: int, seconds: float) -> None:
     )
 
 
-def _app(face: Face, feed: LiveTaskFeed, registry: CollectorRegistry, subscribers: int) -> Starlette:
+def _app(face: Face, feed: LiveTaskFeed, registry: CollectorRegistry, subscribers: int) -> ASGIApp:
     services = cast(Services, SimpleNamespace(**vars(face) | {"task_feed": feed}))
     contexts, metrics = Contexts(services, poll_interval=POLL), ApiMetrics(registry)
     operations = Operations(build_schema(), metrics.fell_back)

@@ -9,7 +9,7 @@ from typing import cast
 
 import strawberry
 from prometheus_client import CollectorRegistry
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from api.admission import Admission, Mode
 from api.graph import Graph
@@ -182,7 +182,7 @@ def small_app(
     mode: Mode = "open",
     most_batched: int = 0,
     limits: Limits = Limits(),  # noqa: B008  it is frozen
-) -> Starlette:
+) -> ASGIApp:
     registry = registry or CollectorRegistry()
     ids = TimeOrderedIds()
     watched = watched or Watched()
