@@ -34,7 +34,7 @@ def store() -> Store:
 async def test_those_who_ask_at_once_are_answered_by_one_question(store: Store) -> None:
     gathered = Gathered(store.ask)
     answers = await asyncio.gather(gathered.get(["a", "b"]), gathered.get(["none"]), gathered.get(["b"]))
-    assert answers == [[b"a", b"b"], [None], [b"b"]]
+    assert list(answers) == [[b"a", b"b"], [None], [b"b"]]
     assert store.asked == [["a", "b", "none", "b"]]
 
 
