@@ -112,7 +112,8 @@ attempts as (delete from attempts where task_id = $1),
 told as (
     insert into outbox (partition, event)
     select outbox_partition((task).id),
-        task_changed_v1(task, 'DELETED') || jsonb_build_object('version', (task).version + 1, 'at', now())
+        (task_changed_v1(task, 'DELETED')::jsonb
+            || jsonb_build_object('version', (task).version + 1, 'at', now()))::json
     from gone
 )
 select 1 from gone
