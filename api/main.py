@@ -109,7 +109,7 @@ def application(
     )
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        # Past the router and what is around it, which take as long as all else that a small answer takes.
+        # Past the router and what is around it, which take a good part of a small answer's time.
         chosen = over_http if scope["type"] == "http" and scope["path"] == "/graphql" else others
         await chosen(scope, receive, send)
 
