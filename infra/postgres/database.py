@@ -22,8 +22,17 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 log = logging.getLogger(__name__)
 
+# The database is not as this version needs it: not migrated yet, or too little is granted. It stays so until
+# somebody puts that right, and then all goes on: whoever waits for it waits as for a server that is gone.
+REFUSALS = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.InsufficientPrivilegeError,
+)
 # What a server that is gone, going, full or read-only answers with. All of it passes.
 OUTAGES = (
+    *REFUSALS,
     OSError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # what a connection cut between two messages may raise
@@ -34,10 +43,6 @@ OUTAGES = (
     asyncpg.DeadlockDetectedError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.UndefinedTableError,  # the database is not migrated, or not to this version
-    asyncpg.UndefinedColumnError,
-    asyncpg.UndefinedFunctionError,
-    asyncpg.InsufficientPrivilegeError,  # tenants have been granted nothing by the version it is migrated to
     asyncpg.InvalidCachedStatementError,  # it was migrated a moment ago: what is prepared is of before
     asyncpg.SerializationError,
 )
@@ -59,6 +64,12 @@ class DatabaseMetrics:
         self.failures = Counter(
             "carillon_sql_failures", "Work that met an outage of PostgreSQL.", ["work"], registry=registry
         )
+        self.refusals = Counter(
+            "carillon_sql_refusals",
+            "Work that PostgreSQL refuses, as the database is not migrated, or too little is granted.",
+            ["work"],
+            registry=registry,
+        )
 
 
 class Database:
@@ -74,6 +85,8 @@ class Database:
         """Seconds a piece of work may last."""
         self._metrics = metrics
         self._down = False
+        self._refused: dict[str, str] = {}
+        """What was last said of each piece of work that is refused."""
 
     @asynccontextmanager
     async def work(self, name: str, tenant: str | None = None) -> AsyncIterator[Connection]:
@@ -120,6 +133,9 @@ class Database:
                 raise
 
     def _note_outage(self, name: str, fault: BaseException) -> None:
+        if isinstance(fault, REFUSALS):
+            self._note_refusal(name, f"{type(fault).__name__}: {fault}")
+            return
         self._metrics.failures.labels(name).inc()
         if not self._down:
             self._down = True
@@ -129,8 +145,18 @@ class Database:
                 fault,
                 extra={"work": name},
             )
-            if isinstance(fault, asyncpg.UndefinedTableError):
-                log.error("is the database migrated? carillon migrate does that")
+
+    def _note_refusal(self, name: str, said: str) -> None:
+        """Once for each reason, however much work it stops, until all of that work is done again."""
+        self._metrics.refusals.labels(name).inc()
+        if said not in self._refused.values():
+            log.error(
+                "the database is not as this version needs it: %s; "
+                "carillon migrate, as the owner of the tables, makes them and their grants",
+                said,
+                extra={"work": name},
+            )
+        self._refused[name] = said
 
     def _note_success(self, name: str, seconds: float) -> None:
         self._metrics.seconds_of(name).observe(seconds)
@@ -139,6 +165,9 @@ class Database:
         if self._down:
             self._down = False
             log.info("PostgreSQL answers again")
+        said = self._refused.pop(name, None)
+        if said is not None and said not in self._refused.values():
+            log.info("the database is as needed again: no more %s", said)
 
 
 CLOSE_LIMIT = 2.0
@@ -189,9 +218,7 @@ async def _acquired(pool: Pool) -> asyncpg.pool.PoolConnectionProxy[asyncpg.Reco
     try:
         return await pool.acquire()
     except ROLE_MISSING as fault:
-        raise asyncpg.InvalidAuthorizationSpecificationError(
-            f"the role of tenants cannot be taken ({fault}): carillon migrate makes it"
-        ) from fault
+        raise asyncpg.InsufficientPrivilegeError(f"the role of tenants cannot be taken ({fault})") from fault
 
 
 ENGINE_SETTINGS = {

@@ -32,6 +32,9 @@ from (
     limit {DUE_LIMIT}
 ) as due
 """  # tasks_waiting
+PING = "select 1 from tasks limit 1"
+NOBODY = ""
+"""A tenant that has no rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class PostgresFigures:
         return Figures(by_state, due["due"], due["age"])
 
     async def ping(self) -> None:
-        """Raises Unavailable, also when the tables are not there."""
+        """Raises Unavailable, also when the tables are not there, or what is done for tenants is refused."""
         async with self._database.work("ping") as connection:
-            await connection.fetchval("select 1 from tasks limit 1")
+            await connection.fetchval(PING)
+        async with self._database.work("ping_as_tenant", NOBODY) as connection:
+            await connection.fetchval(PING)

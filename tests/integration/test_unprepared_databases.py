@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,13 +15,15 @@ from prometheus_client import CollectorRegistry
 
 from domain.errors import Unavailable
 from infra.bootstrap import CannotStart, migrate_database
+from infra.encryption.headers import HeaderSeals
 from infra.postgres.database import DatabaseMetrics, open_database
 from infra.postgres.figures import PostgresFigures
 from infra.postgres.migrate import migrate
+from infra.postgres.tasks import PostgresTasks
 from infra.postgres.tenants import ROLE
 from infra.settings import Settings
 from tests.support.services import database_name, fresh_database
-from tests.support.storage import a_task, open_storage
+from tests.support.storage import KEYS, a_task, ids, open_storage
 
 pytestmark = pytest.mark.postgres
 
@@ -99,3 +102,37 @@ async def test_before_this_version_is_migrated_to_what_tenants_ask_for_is_unavai
             await storage.added(a_task())
         await migrate(url)
         assert len(await storage.added(a_task())) == 1
+
+
+REVOKE, GRANT = f"revoke select on tasks from {ROLE}", f"grant select on tasks to {ROLE}"
+
+
+async def test_what_is_granted_to_too_few_is_logged_once_not_ready_and_over_once_it_is_granted(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    registry = CollectorRegistry()
+    async with (
+        open_storage(database_url) as storage,
+        open_database(database_url, size=2, limit=5, metrics=DatabaseMetrics(registry)) as database,
+    ):
+        tasks, figures = PostgresTasks(database, HeaderSeals(KEYS)), PostgresFigures(database)
+        await storage.execute(REVOKE)
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await figures.ping()
+            with pytest.raises(Unavailable):
+                await tasks.find("acme", [ids.next()])
+        assert [record.levelname for record in told(caplog)] == ["ERROR"]
+        [said] = [record.getMessage() for record in told(caplog)]
+        assert "permission denied for table tasks" in said
+        assert "carillon migrate" in said
+        assert registry.get_sample_value("carillon_sql_refusals_total", {"work": "ping_as_tenant"}) == 3
+        await storage.execute(GRANT)
+        await figures.ping()
+        await tasks.find("acme", [ids.next()])
+        assert [record.levelname for record in told(caplog)] == ["ERROR", "INFO"]
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.name == "infra.postgres.database"]
