@@ -208,7 +208,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 settings=AUDIT_SETTINGS,
             )
         )
-        audit_log = await stack.enter_async_context(open_audit_log(auditing))
+        audit_log = await stack.enter_async_context(open_audit_log(auditing, registry))
         figures = PostgresFigures(database)
         health: dict[str, Check] = {"postgres": figures.ping}
 

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from prometheus_client import CollectorRegistry, Counter
 
 from domain.audit.model import AuditEntry, Begun, Ended, Outcome
 from domain.errors import Unavailable
@@ -52,11 +53,17 @@ from audit_log where {} order by id {} limit {}
 class PostgresAuditLog:
     """Implements domain.audit.ports.AuditLog."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, registry: CollectorRegistry) -> None:
         self._database = database
+        self._not_noted = Counter(
+            "carillon_audit_ends_not_noted",
+            "Mutations whose end the audit log does not tell: too many waited for PostgreSQL.",
+            registry=registry,
+        )
         self._begun = _Together(database, "audit_begin", BEGIN)
         self._ends: list[tuple[Any, ...]] = []
         self._some = asyncio.Event()
+        self._dropping = False
 
     async def begin(self, begun: Begun) -> None:
         caller = begun.caller
@@ -74,11 +81,23 @@ class PostgresAuditLog:
 
     def end(self, begun: Begun, ended: Ended) -> None:
         if len(self._ends) >= MAX_WAITING:
-            log.warning("the end of a mutation is not noted", extra={"operation": begun.operation})
+            self._drop(1)
             return
         ids = json.dumps(ended.ids)
         self._ends.append((begun.caller.tenant, begun.id, ended.outcome.value, ended.code, ids, ended.count))
         self._some.set()
+
+    def end_no_more(self) -> None:
+        """What still waits is given up: its process ends."""
+        if self._ends:
+            self._drop(len(self._ends))
+            self._ends.clear()
+
+    def _drop(self, count: int) -> None:
+        if not self._dropping:
+            self._dropping = True
+            log.warning("ends of mutations are not noted in the audit log")
+        self._not_noted.inc(count)
 
     async def end_once(self) -> int:
         """How many ends were written. Raises Unavailable; they are kept then."""
@@ -87,6 +106,7 @@ class PostgresAuditLog:
             async with self._database.work("audit_end") as connection:
                 await connection.execute(END, *columns(rows))
             del self._ends[: len(rows)]
+            self._dropping = False
         if not self._ends:
             self._some.clear()
         return len(rows)
@@ -114,8 +134,8 @@ class PostgresAuditLog:
 
 
 @asynccontextmanager
-async def open_audit_log(database: Database) -> AsyncIterator[PostgresAuditLog]:
-    audit_log = PostgresAuditLog(database)
+async def open_audit_log(database: Database, registry: CollectorRegistry) -> AsyncIterator[PostgresAuditLog]:
+    audit_log = PostgresAuditLog(database, registry)
     async with background() as tasks:
         tasks.start(audit_log.end_forever(), "audit")
         yield audit_log
@@ -123,7 +143,7 @@ async def open_audit_log(database: Database) -> AsyncIterator[PostgresAuditLog]:
         while await audit_log.end_once():
             pass
     except Unavailable:
-        log.warning("ends of mutations are not noted")
+        audit_log.end_no_more()
 
 
 class _Batch:

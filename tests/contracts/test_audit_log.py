@@ -8,12 +8,14 @@ from typing import Any
 
 import asyncpg
 import pytest
+from prometheus_client import CollectorRegistry
 
 from domain.audit.model import Begun, Ended, Outcome
 from domain.errors import Unavailable
 from domain.paging import PageRequest
 from domain.tenancy.model import Caller, Role
-from infra.postgres.audit_log import open_audit_log
+from infra.postgres import audit_log as module
+from infra.postgres.audit_log import PostgresAuditLog, open_audit_log
 from tests.support.storage import Storage, ids
 
 pytestmark = pytest.mark.postgres
@@ -88,7 +90,7 @@ async def test_one_that_cannot_be_written_is_told_to_all_who_were_in_its_stateme
 
 async def test_ends_are_written_after_an_outage_and_when_it_is_closed(storage: Storage) -> None:
     done = Ended(outcome=Outcome.DONE, count=1)
-    async with open_audit_log(storage.database) as audit_log:
+    async with open_audit_log(storage.database, CollectorRegistry()) as audit_log:
         first, second = a_begin(), a_begin()
         await audit_log.begin(first)
         await audit_log.begin(second)
@@ -99,6 +101,36 @@ async def test_ends_are_written_after_an_outage_and_when_it_is_closed(storage: S
         await storage.execute("alter table gone rename to audit_log")
         audit_log.end(second, done)
     assert [entry.ended for entry in (await storage.audit_log.page("acme", PageRequest())).items] == [done] * 2
+
+
+NOT_NOTED = "carillon_audit_ends_not_noted_total"
+DONE = Ended(outcome=Outcome.DONE)
+
+
+async def test_ends_beyond_those_that_may_wait_are_counted_and_said_once_for_each_outage(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING", 2)
+    registry = CollectorRegistry()
+    audit_log = PostgresAuditLog(storage.database, registry)
+    for outage in (1, 2):
+        for _ in range(5):
+            await audit_log.begin(begun := a_begin())
+            audit_log.end(begun, DONE)
+        assert registry.get_sample_value(NOT_NOTED) == 3 * outage
+        assert caplog.text.count("ends of mutations are not noted") == outage
+        assert await audit_log.end_once() == 2
+    entries = (await audit_log.page("acme", PageRequest())).items
+    assert [entry.ended for entry in entries].count(DONE) == 4, "the others are told without their end"
+
+
+async def test_ends_that_cannot_be_written_when_it_is_closed_are_counted(storage: Storage) -> None:
+    registry = CollectorRegistry()
+    async with open_audit_log(storage.database, registry) as audit_log:
+        await audit_log.begin(begun := a_begin())
+        await storage.execute("alter table audit_log rename to gone")
+        audit_log.end(begun, DONE)
+    assert registry.get_sample_value(NOT_NOTED) == 1
 
 
 async def test_entries_go_when_they_are_old(storage: Storage) -> None:

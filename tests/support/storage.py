@@ -192,7 +192,7 @@ async def open_storage(url: str, keys: KeyRing = KEYS) -> AsyncIterator[Storage]
             firing=PostgresFiring(database, recurrences, ids, changed),
             webhook_secrets=PostgresWebhookSecrets(database, keys),
             access_tokens=PostgresAccessTokens(database),
-            audit_log=PostgresAuditLog(database),
+            audit_log=PostgresAuditLog(database, CollectorRegistry()),
             documents=PostgresDocuments(database),
             changed=told,
         )
