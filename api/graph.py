@@ -15,6 +15,7 @@ from api.responses import Responses, encoded
 from api.shared_streams import Sameness, SharedStreams
 from domain.clock import Clock, Ids
 from domain.errors import Refusal, Unavailable
+from domain.live.ports import Resync
 from domain.tenancy.model import Caller
 from domain.tenancy.ports import Callers
 from schema.context import Context
@@ -81,17 +82,20 @@ class Graph:
     ) -> Responses | Result:
         """Each event sees fresh data; whoever subscribes to the same from now on shares what it costs.
 
-        `caller` is asked again for each of them; what it raises ends the stream. `resume_after` is a cursor
-        that the client remembers of an earlier connection, beside the operation: it shares with nobody.
+        `caller` is asked again for each of them; what it raises ends the stream, and so does RESYNC when their
+        rights are others now. `resume_after` is a cursor that the client remembers of an earlier connection,
+        beside the operation: it shares with nobody.
         """
+        known = caller()
 
         def new_context() -> Context:
-            context = self._new_context(caller())
+            if caller() != known:
+                raise Resync
+            context = self._new_context(known)
             return context if resume_after is None else replace(context, resume_after=resume_after)
 
         stream: Responses | Result
         if resume_after is None and self._operations.begins_now(request):
-            known = caller()
             begin = partial(self._begin, request, lambda: self._new_context(known))
             stream = await self._shared.join(Sameness.of(request, known), caller, begin)
         else:

@@ -213,6 +213,34 @@ async def test_an_event_stream_is_cut_off_with_its_token(guarded: Guarded, how: 
         assert refused.status_code == 401
 
 
+REBOUND = "update access_tokens set owner = 'alice' where prefix = $1"
+
+
+@pytest.mark.parametrize("query", ["subscription { flood(size: 10) }", "subscription { live }"])
+async def test_whose_rights_are_others_now_is_told_nothing_more_and_has_to_subscribe_again(
+    guarded: Guarded, query: str
+) -> None:
+    issued = await guarded.tokens.issue()
+    async with raw_socket(guarded.address) as client, asyncio.TaskGroup() as group:
+        await say(client, init({"token": issued.text}), subscribe(query))
+        assert await hear(client) == {"type": "connection_ack"}
+        await until(lambda: guarded.watched.open == 1)
+        await guarded.tokens.storage.execute(REBOUND, issued.token.prefix)
+        telling = group.create_task(tell_for_ever(guarded.watched))
+        async with asyncio.timeout(DEADLINE):
+            while "errors" not in (body := (await hear(client))["payload"]):
+                """It is asked from time to time who the bearer of a token is."""
+        assert body["errors"][0]["extensions"] == {"code": "RESYNC"}
+        assert await hear(client) == {"id": "1", "type": "complete"}
+        telling.cancel()
+
+
+async def tell_for_ever(watched: Watched) -> None:
+    while True:
+        await watched.tell()
+        await asyncio.sleep(0.01)
+
+
 async def test_nothing_keeps_a_socket_open_whose_token_is_revoked(guarded: Guarded) -> None:
     issued = await guarded.tokens.issue()
     async with raw_socket(guarded.address) as client:
