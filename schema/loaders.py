@@ -121,4 +121,15 @@ class Loaders:
         if loader is None:
             loader = self._open[name] = DataLoader(batch, max_batch_size=MAX_BATCH)
         # Shielded: when one field is cancelled, the others that wait for the same row must not be.
-        return await asyncio.shield(loader.load(key))
+        loaded = loader.load(key)
+        try:
+            return await asyncio.shield(loaded)
+        except asyncio.CancelledError:
+            loaded.add_done_callback(_heard)
+            raise
+
+
+def _heard(abandoned: asyncio.Future[Any]) -> None:
+    """Whoever asked is gone: a fault that comes now has nobody to be told to, and is none to be warned of."""
+    if not abandoned.cancelled():
+        abandoned.exception()

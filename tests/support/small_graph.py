@@ -117,6 +117,11 @@ async def _live(info: strawberry.Info[SmallContext, None]) -> AsyncGenerator[int
         watched.open -= 1
 
 
+async def _fault() -> AsyncGenerator[int, None]:
+    yield 1
+    raise RuntimeError("password=hunter2")
+
+
 def _subscription(watched: Watched) -> type:
     @strawberry.type
     class Subscription:
@@ -133,6 +138,7 @@ def _subscription(watched: Watched) -> type:
             for number in range(begin, to + 1):
                 yield Step(cursor=str(number), number=number)
 
+        fault: AsyncGenerator[int, None] = strawberry.subscription(resolver=_fault)
         live: AsyncGenerator[int, None] = strawberry.subscription(resolver=_live, metadata=LIVE)
 
         @strawberry.subscription

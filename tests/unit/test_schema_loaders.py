@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from domain.tasks.model import Task
 from schema.loaders import Loaders
 from tests.support.face import Face
 from tests.support.stores import StoredTasks
+from tests.support.waiting import settle_down
 
 
 class SlowTasks(StoredTasks):
@@ -76,6 +78,28 @@ async def test_an_asker_that_is_cancelled_does_not_take_the_others_along() -> No
         slow.answer.set()
     assert hasty.cancelled()
     assert patient.result() == task
+
+
+class LateTasks(SlowTasks):
+    @override
+    async def find(self, tenant: str, ids: Sequence[UUID]) -> list[Task | None]:
+        await super().find(tenant, ids)
+        raise Unavailable("PostgreSQL")
+
+
+async def test_a_fault_that_comes_when_all_who_asked_are_gone_is_heard_by_nobody() -> None:
+    face, unheard = Face(), list[str]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context["message"]))
+    face.tasks = late = LateTasks(face.clock)
+    late.hold()
+    asker = asyncio.create_task(loaders(face).task(UUID(int=1)))
+    await late.asked.wait()
+    asker.cancel()
+    await asyncio.wait([asker])
+    late.answer.set()
+    await settle_down()
+    gc.collect()
+    assert unheard == []
 
 
 async def test_a_store_that_is_gone_is_told_to_all_and_asked_again() -> None:
