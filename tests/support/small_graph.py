@@ -117,6 +117,11 @@ async def _live(info: strawberry.Info[SmallContext, None]) -> AsyncGenerator[int
         watched.open -= 1
 
 
+async def _live_text(info: strawberry.Info[SmallContext, None], size: int) -> AsyncGenerator[str, None]:
+    async for number in _live(info):
+        yield f"{number} {'x' * size}"
+
+
 async def _fault() -> AsyncGenerator[int, None]:
     yield 1
     raise RuntimeError("password=hunter2")
@@ -140,6 +145,7 @@ def _subscription(watched: Watched) -> type:
 
         fault: AsyncGenerator[int, None] = strawberry.subscription(resolver=_fault)
         live: AsyncGenerator[int, None] = strawberry.subscription(resolver=_live, metadata=LIVE)
+        live_text: AsyncGenerator[str, None] = strawberry.subscription(resolver=_live_text, metadata=LIVE)
 
         @strawberry.subscription
         async def hang(self) -> AsyncGenerator[str, None]:
