@@ -1,0 +1,133 @@
+"""What one tenant, one credential and one message may take of the server, by sockets driven by hand."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from prometheus_client import CollectorRegistry
+from websockets.exceptions import ConnectionClosed
+
+from api.payloads import MAX_BYTES
+from domain.tenancy.model import Role
+from infra.authentication.jwts import JwtReader
+from infra.authentication.key_set import KeySet
+from infra.system import SystemClock
+from tests.support.callers import Tokens
+from tests.support.event_stream import EVENTS
+from tests.support.graphql_client import http_client, raw_socket
+from tests.support.jwts import Issuer, jwt_settings
+from tests.support.serving import serving
+from tests.support.small_graph import Watched, small_app
+from tests.support.socket_talk import ACK, INIT, closing, hear, say, subscribe
+from tests.support.storage import Storage
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.postgres
+
+
+def init(token: str) -> dict[str, object]:
+    return {"type": "connection_init", "payload": {"token": token}}
+
+
+async def test_a_full_tenant_keeps_no_other_out_and_sockets_and_streams_count_together(
+    storage: Storage,
+) -> None:
+    tokens, watched, registry = Tokens(storage), Watched(), CollectorRegistry()
+    mine, theirs = (await tokens.issue()).text, (await tokens.issue(tenant="other")).text
+    app = small_app(watched, registry=registry, callers=tokens.known, tenant_connections=1)
+    async with serving(app) as address, raw_socket(address) as first:
+        await say(first, init(mine), subscribe("subscription { hang }"))
+        assert await hear(first) == ACK
+        async with raw_socket(address) as second, raw_socket(address) as other:
+            await say(second, init(mine))
+            assert (await closing(second))[0] == 1013
+            await say(other, init(theirs))
+            assert await hear(other) == ACK
+        async with http_client(address) as client:
+            headers = EVENTS | {"authorization": f"Bearer {mine}"}
+            answer = await client.post("subscription { hang }", headers)
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+            query = await client.post("{ hello }", {"authorization": f"Bearer {mine}"})
+            assert query.status_code == 200, "what does not last is served"
+        assert registry.get_sample_value("carillon_api_limits_hit_total", {"limit": "tenant_connections"}) == 2
+
+
+@pytest.mark.parametrize("kind", ["access token", "JWT"])
+async def test_with_its_credential_ends_the_right_to_hear_or_ask_anything_more(
+    storage: Storage, kind: str
+) -> None:
+    issuer, watched = Issuer(), Watched()
+    tokens = Tokens(storage, remembered=timedelta(seconds=60), jwts=reader_of(issuer))
+    if kind == "JWT":
+        credential = issuer.sign(exp=int(time.time()) + 2)
+    else:
+        credential = (await tokens.issue(Role.EDITOR, lifetime=timedelta(seconds=1))).text
+    async with serving(small_app(watched, callers=tokens.known)) as address, raw_socket(address) as client:
+        await say(client, init(credential), subscribe("subscription { live }"))
+        assert await hear(client) == ACK
+        await until(lambda: watched.open == 1)
+        moments = 0
+        with suppress(ConnectionClosed):
+            while True:  # an event and a mutation each moment, up to the instant at which it expires
+                await watched.tell()
+                await say(client, subscribe("mutation { double(number: 3) }", "2"))
+                assert {(await hear(client))["type"] for _ in range(3)} == {"next", "complete"}
+                moments += 1
+        assert moments > 0
+        assert client.close_code == 4403
+        await until(lambda: watched.open == 0)
+
+
+def reader_of(issuer: Issuer) -> JwtReader:
+    async def key_set() -> bytes:
+        return issuer.key_set
+
+    settings = jwt_settings(jwt_leeway=0)
+    return JwtReader(KeySet(key_set, settings.jwt_algorithms), settings, SystemClock())
+
+
+@pytest.fixture
+async def address() -> AsyncIterator[str]:
+    async with serving(small_app()) as address:
+        yield address
+
+
+async def test_a_message_in_small_pieces_is_bounded_as_a_whole(address: str) -> None:
+    async with raw_socket(address) as client:
+        await say(client, INIT)
+        assert await hear(client) == ACK
+        piece = "x" * 10_000
+
+        async def pieces() -> AsyncIterator[str]:
+            yield '{"type": "ping", "payload": {"x": "'
+            for _ in range(MAX_BYTES // len(piece) + 1):
+                yield piece
+            yield '"}}'
+
+        with pytest.raises(ConnectionClosed):
+            await client.send(pieces())
+            await client.recv()
+        assert client.close_code == 1009
+
+
+async def test_a_message_is_refused_by_the_length_it_says_it_has(address: str) -> None:
+    async with raw_socket(address) as client:
+        await say(client, INIT)
+        assert await hear(client) == ACK
+        client.transport.write(b"\x81\xff" + (MAX_BYTES + 1).to_bytes(8, "big") + bytes(4))
+        assert (await closing(client))[0] == 1009
+
+
+async def test_a_message_of_just_the_size_that_is_allowed_is_read(address: str) -> None:
+    async with raw_socket(address) as client:
+        await say(client, INIT)
+        assert await hear(client) == ACK
+        around = len(json.dumps({"type": "ping", "payload": {"x": ""}}))
+        payload = {"x": "y" * (MAX_BYTES - around)}
+        await say(client, {"type": "ping", "payload": payload})
+        assert await hear(client) == {"type": "pong", "payload": payload}
