@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AsyncExitStack, suppress
+from urllib.parse import urlsplit
 
+import httpx2
 import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
-from tests.support.graphql_client import Json, SocketClosed, graphql_socket, http_client, raw_socket
+from tests.support.graphql_client import (
+    HttpClient,
+    Json,
+    SocketClosed,
+    graphql_socket,
+    http_client,
+    raw_socket,
+)
 from tests.support.node_clients import run_client
 from tests.support.processes import free_port
 from tests.support.serving import serving
 from tests.support.small_graph import Watched, small_app
+from tests.support.socket_talk import hear, say, subscribe
 from tests.support.waiting import until
 
 HANG = "subscription { hang }"
@@ -37,6 +50,46 @@ async def test_an_operation_under_way_on_a_socket_is_answered_before_the_socket_
         heard = group.create_task(_ask_and_hang(address))
         await until(lambda: watched.slow == 1 and watched.open == 1)
     assert heard.result() == ({"slow": "done"}, 1012)
+
+
+async def test_nothing_new_is_begun_while_what_was_asked_before_is_finished() -> None:
+    watched = Watched()
+    async with (
+        AsyncExitStack() as stack,
+        asyncio.TaskGroup() as group,
+        serving(small_app(watched)) as address,
+    ):
+        kept = await stack.enter_async_context(http_client(address))
+        await kept.execute("{ hello }")  # over a connection that stays
+        socket = await stack.enter_async_context(raw_socket(address))
+        await say(socket, {"type": "connection_init"}, subscribe("{ slow(seconds: 0.5) }"))
+        await until(lambda: watched.slow == 1)
+        late = group.create_task(_ask_late(address, socket, kept))
+    assert late.result() == ({"type": "connection_ack"}, "done", 1012)
+    assert watched.slow == 1, "nothing that was asked late was begun"
+
+
+async def _ask_late(address: str, socket: ClientConnection, kept: HttpClient) -> tuple[object, str, int | None]:
+    """Once the server is stopping. What was answered over the socket, and how that was closed."""
+    await until(lambda: refuses(address))
+    acknowledged = await hear(socket)
+    with suppress(ConnectionClosed):
+        await say(socket, subscribe("{ slow(seconds: 0) }", "late"))
+    with pytest.raises(httpx2.TransportError):
+        await kept.execute("{ slow(seconds: 0) }")
+    answer = (await hear(socket))["payload"]["data"]["slow"]
+    await socket.wait_closed()
+    return acknowledged, answer, socket.close_code
+
+
+async def refuses(address: str) -> bool:
+    place = urlsplit(address)
+    try:
+        _, writer = await asyncio.open_connection(place.hostname, place.port)
+    except ConnectionError:
+        return True
+    writer.close()
+    return False
 
 
 async def _ask_and_hang(address: str) -> tuple[Json, int | None]:
