@@ -1,0 +1,46 @@
+"""The figures of queues are told once per interval, as they are then, to those of the whole tenant."""
+
+from __future__ import annotations
+
+import time
+from contextlib import aclosing
+
+import pytest
+
+from domain.queues.model import Queue
+from schema.operations import OperationRequest, Result
+from tests.support.face import CALLER, TENANT, Face, operations
+
+STATS = "subscription ($interval: Duration) { queueStats(interval: $interval) { name depth running paused } }"
+
+
+async def test_all_queues_are_told_at_once_and_again_after_each_interval() -> None:
+    face = Face()
+    face.queues.rows[TENANT, "mail"] = Queue(name="mail", depth=3)
+    face.queues.rows["other", "theirs"] = Queue(name="theirs", depth=9)
+    request = OperationRequest(STATS, {"interval": "PT1S"})
+    stream = await operations().subscribe(request, lambda: face.context(CALLER))
+    assert not isinstance(stream, Result)
+    async with aclosing(stream):
+        began = time.monotonic()
+        [mail] = (await anext(stream))["data"]["queueStats"]
+        assert mail == {"name": "mail", "depth": 3, "running": 0, "paused": False}
+        assert time.monotonic() - began < 1
+        face.queues.rows[TENANT, "mail"] = Queue(name="mail", depth=2, running=1)
+        face.queues.rows[TENANT, "new"] = Queue(name="new", paused=True)
+        mail, new = (await anext(stream))["data"]["queueStats"]
+        assert time.monotonic() - began >= 1
+        assert mail == {"name": "mail", "depth": 2, "running": 1, "paused": False}
+        assert new["paused"]
+
+
+@pytest.mark.parametrize("interval", ["PT0.5S", "PT61S", "PT0S"])
+async def test_an_interval_is_from_a_second_to_a_minute(interval: str) -> None:
+    [body] = await Face().follow(STATS, interval=interval)
+    assert body["errors"][0]["extensions"] == {"code": "INVALID", "argument": "interval"}
+
+
+@pytest.mark.parametrize("interval", ["PT1S", "PT1M", None])
+async def test_its_ends_are_within_it_and_null_is_a_second(interval: str | None) -> None:
+    [body] = await Face().follow(STATS, most=1, interval=interval)
+    assert body == {"data": {"queueStats": []}}
