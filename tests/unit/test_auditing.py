@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import strawberry
+from typing_extensions import override
 
 from domain.audit.model import Begun, Ended, Outcome
 from domain.errors import Unavailable
+from domain.tasks.model import Task
+from domain.tasks.ports import Added
 from domain.tasks.states import TaskState
 from domain.tenancy.model import Caller, Role
 from domain.tenancy.permissions import Permission
@@ -18,6 +23,7 @@ from schema.context import Ask
 from schema.ids import task_id
 from schema.permissions import needs
 from tests.support.face import TENANT, Face
+from tests.support.stores import StoredTasks
 from tests.unit.test_authorisation import MUTATIONS
 
 CREATE = 'mutation { createTask(input: { title: "Secret" }) { task { id } errors { code } } }'
@@ -76,6 +82,26 @@ async def test_what_cannot_be_noted_is_not_done() -> None:
     face.audit_log.fault = Unavailable("PostgreSQL")
     assert (await face.error(CREATE))["extensions"]["code"] == "UNAVAILABLE"
     assert not face.calls
+
+
+class HangingTasks(StoredTasks):
+    @override
+    async def add(self, tasks: Sequence[Task]) -> list[Added]:
+        self.calls.append("add")
+        await asyncio.Event().wait()
+        raise NotImplementedError
+
+
+async def test_what_is_cut_short_may_or_may_not_have_happened() -> None:
+    face = Face()
+    face.tasks = HangingTasks(face.clock, face.calls)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await face.run(CREATE)
+    assert face.calls == ["add"]
+    assert noted(face)[1] is None
+    [entry] = (await face.ask("{ auditLog { nodes { operation outcome code } } }"))["auditLog"]["nodes"]
+    assert entry == {"operation": "createTask", "outcome": None, "code": None}
 
 
 async def test_administrators_read_it_page_by_page_the_latest_first() -> None:
