@@ -44,10 +44,12 @@ class Writer:
 
     installation: Installation
     written: int = 0
+    done: bool = False
 
-    async def write_for_ever(self) -> None:
+    async def write(self) -> None:
+        """Until it is done: cancelled, it would not know what it has written."""
         began = time.monotonic()
-        while True:
+        while not self.done:
             wanted = int((time.monotonic() - began) * RATE)
             for _ in range(self.written, wanted, RATE // BATCHES):
                 await self._write(RATE // BATCHES)
@@ -112,10 +114,10 @@ async def break_everything(installation: Installation, proxies: Proxies) -> None
 async def writing(installation: Installation) -> AsyncIterator[Writer]:
     writer = Writer(installation)
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(writer.write_for_ever())
+        group.create_task(writer.write())
         began = time.monotonic()
         yield writer
-        running.cancel()
+        writer.done = True
         assert writer.written > 0.9 * RATE * (time.monotonic() - began), "the writer was too slow"
 
 
