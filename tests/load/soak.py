@@ -4,8 +4,8 @@ Method: a whole Carillon in this process (scheduler with its janitor, worker, re
 server of its own, the embedded one as it comes. Reminders are created at --rate each second; once they ended,
 tasks are kept for 60 s and notifications for 90 s, so that many times what is kept goes through. Every 10 s the
 sizes of the tables with their indexes are read. One has reached its plateau when its largest size in the last
-quarter of the time is within 20 % of that in the quarter before; those below 1 MB are not judged. Attempts are
-kept for whole days, so these only grow: their size for each is printed instead. With --snapshot, one is
+quarter of the time is at most 20 % above that in the quarter before; those below 1 MB are not judged. Attempts
+are kept for whole days, so these only grow: their size for each is printed instead. With --snapshot, one is
 open from a third to half of the time. Ends with 1 when a table has not reached its plateau.
 """
 
@@ -111,7 +111,7 @@ def _judge(sizes: Sizes) -> int:
         before, last = max(found[-2 * quarter : -quarter], default=0), max(found[-quarter:])
         if last < NOT_JUDGED_BELOW:
             continue
-        level = abs(last - before) <= SPREAD * before
+        level = last <= (1 + SPREAD) * before
         verdict = max(verdict, int(not level))
         print(
             f"{table}: at most {before / (1 << 20):.1f} MB in the third quarter, "
