@@ -7,13 +7,11 @@ from typing import Any
 
 import strawberry
 from graphql import GraphQLField
-from strawberry.relay import GlobalID
 from strawberry.types.arguments import StrawberryArgument, convert_argument
-from strawberry.types.base import StrawberryMaybe, StrawberryOptional
-from strawberry.types.enum import StrawberryEnumDefinition
 from strawberry.types.field import StrawberryField
 
 from schema.context import Ask
+from schema.conversions import Conversions, Unusual
 
 Resolve = Callable[..., Any]
 """As graphql-core calls it."""
@@ -65,11 +63,8 @@ def _reader(
     def convert(value: object, info: Any) -> object:  # noqa: ANN401  Strawberry's
         return convert_argument(value, argument.type, registry, config, info, path=(name,))
 
-    return name, argument.python_name, None if _is_leaf(argument.type, registry) else convert
-
-
-def _is_leaf(type: object, registry: Any) -> bool:  # noqa: ANN401  Strawberry's
-    if isinstance(type, StrawberryOptional) and not isinstance(type, StrawberryMaybe):
-        return _is_leaf(type.of_type, registry)
-    scalar = type.__hash__ is not None and type in registry and type is not GlobalID
-    return scalar or isinstance(type, StrawberryEnumDefinition)
+    try:
+        known = Conversions(schema).of(argument.type)
+    except Unusual:
+        return name, argument.python_name, convert
+    return name, argument.python_name, None if known is None else lambda value, _: known(value)
