@@ -61,7 +61,10 @@ class Task:
     fire_time: datetime | None = None
     """Of that schedule: what it was made for. With jitter it is due later."""
     fingerprint: bytes = b""
-    """Of what the caller asked for: tells a create that is repeated from another one with its key."""
+    """Of what the caller asked for: tells a create that is repeated from another one with its key.
+
+    Empty without a key.
+    """
 
     @property
     def trace_id(self) -> str:

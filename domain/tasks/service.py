@@ -168,6 +168,8 @@ class TaskService:
             updated_at=now,
             traceparent=traceparent,
         )
+        if task.key is None:
+            return task  # no other create is ever compared with it
         return replace(task, fingerprint=fingerprint(task, at_once=draft.scheduled_at is None))
 
     async def _change(self, caller: Caller, id: UUID, change: Change, version: int | None) -> Task:

@@ -36,6 +36,7 @@ _PLAIN: Final[dict[str, tuple[str, Callable[[Any], str | None]]]] = {
     "timeout": ("timeout", timeout_fault),
 }
 """Fields that are checked by their value alone: their name here, in an input, and the check."""
+_OF_A_DRAFT: Final = tuple(field.name for field in fields(WorkDraft))
 
 
 class WorkChecker:
@@ -46,7 +47,7 @@ class WorkChecker:
         self._webhooks = webhooks
 
     async def note_draft(self, caller: Caller, draft: WorkDraft, faults: Faults) -> None:
-        asked = {field.name: getattr(draft, field.name) for field in fields(draft)}
+        asked = {name: getattr(draft, name) for name in _OF_A_DRAFT}
         await self.note(caller, asked, faults)
         note_retry_faults(retry_policy(draft.retry), faults.under("retry"))
 

@@ -11,6 +11,7 @@ from domain.actions.model import Action, Http, JsonValue, Notify, Run
 from domain.attempts.retry import Backoff, RetryPolicy
 
 DEFAULT_TIMEOUT: Final = timedelta(seconds=60)
+DEFAULT_RETRY: Final = RetryPolicy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ class RetryDraft:
 
 def retry_policy(draft: RetryDraft) -> RetryPolicy:
     """The default policy with what `draft` sets; a longer base alone raises the default cap to it."""
-    default = RetryPolicy()
+    default = DEFAULT_RETRY
     base = default.base if draft.base is None else draft.base
     return RetryPolicy(
         max_attempts=default.max_attempts if draft.max_attempts is None else draft.max_attempts,

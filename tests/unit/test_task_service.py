@@ -165,6 +165,14 @@ async def test_a_key_names_one_task(face: Face) -> None:
     assert not face.signals.sent, "nothing was written"
 
 
+async def test_only_what_is_compared_with_others_has_a_fingerprint(face: Face) -> None:
+    without, keyed = await face.service.create_many(
+        CALLER, [TaskDraft(title="Hi"), TaskDraft(title="Hi", key="once")], TRACEPARENT
+    )
+    assert without.task.fingerprint == b""
+    assert len(keyed.task.fingerprint) == 32
+
+
 async def test_a_key_with_another_content_is_a_conflict(face: Face) -> None:
     first = await face.service.create(CALLER, TaskDraft(title="Hi", key="once"), TRACEPARENT)
     other = TaskDraft(title="Ho", key="once")
