@@ -57,6 +57,7 @@ from infra.memory.bus import open_memory_bus
 from infra.memory.cache import open_memory_cache
 from infra.postgres.access_tokens import PostgresAccessTokens
 from infra.postgres.activity import PostgresActivity
+from infra.postgres.adding import open_adding
 from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.audit_log import SETTINGS as AUDIT_SETTINGS
 from infra.postgres.audit_log import open_audit_log
@@ -240,6 +241,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         outbox = PostgresOutbox(url, database, settings.database_timeout)
         seals = HeaderSeals(keys)
         webhook_secrets = PostgresWebhookSecrets(database, keys)
+        cached = CachedTasks(PostgresTasks(database, seals), cache)
+        tasks = await stack.enter_async_context(open_adding(cached))
         yield Services(
             settings=settings,
             clock=clock,
@@ -248,7 +251,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             health=health,
             gauges=StorageGauges(figures, outbox, registry).refresh,
             bulk_tasks=PostgresBulkTasks(database, cache.forget),
-            tasks=CachedTasks(PostgresTasks(database, seals), cache),
+            tasks=tasks,
             queues=PostgresQueues(database),
             due_tasks=PostgresDueTasks(engine, patient, forgetting.changed),
             attempts=PostgresAttempts(engine, forgetting.changed),
