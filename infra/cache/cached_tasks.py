@@ -16,6 +16,8 @@ from infra.cache.task_cache import TaskCache
 PATIENCE = 0.1
 """How long to wait for another caller's refill, in seconds, before reading PostgreSQL oneself."""
 LOOK_AGAIN = 0.005
+MOST_KEPT = 100
+"""Of tasks just made: nobody reads back a thousand of them one by one, and each costs what is kept of it."""
 
 
 class CachedTasks:
@@ -27,7 +29,8 @@ class CachedTasks:
 
     async def add(self, tasks: Sequence[Task]) -> list[Added]:
         added = await self._tasks.add(tasks)
-        await self._cache.keep([one.task for one in added])
+        if len(added) <= MOST_KEPT:
+            await self._cache.keep([one.task for one in added])
         return added
 
     async def find(self, tenant: str, ids: Sequence[UUID]) -> list[Task | None]:

@@ -19,7 +19,7 @@ from domain.actions.model import Notify
 from domain.contracts.tasks import TaskEventKind
 from domain.tasks.model import Task
 from domain.tasks.states import TaskState
-from infra.cache.cached_tasks import CachedTasks
+from infra.cache.cached_tasks import MOST_KEPT, CachedTasks
 from infra.cache.ports import Cache, Entry, TaskVersion
 from infra.cache.task_cache import TaskCache
 from infra.memory.cache import open_memory_cache
@@ -138,6 +138,19 @@ def stored(slow: SlowTasks, count: int, **changes: Any) -> list[UUID]:
     tasks = [a_task(**changes) for _ in range(count)]
     slow.rows |= {task.id: task for task in tasks}
     return [task.id for task in tasks]
+
+
+async def test_tasks_just_made_are_kept_unless_they_are_a_large_batch(
+    slow: SlowTasks, task_cache: TaskCache
+) -> None:
+    tasks, few = CachedTasks(slow, task_cache), [a_task() for _ in range(MOST_KEPT)]
+    many = [a_task() for _ in range(MOST_KEPT + 1)]
+    for batch in (few, many):
+        await tasks.add(batch)
+    assert await tasks.find("acme", [few[0].id]) == [few[0]]
+    assert slow.asked == []
+    assert await tasks.find("acme", [many[0].id]) == [many[0]]
+    assert slow.asked == [[many[0].id]]
 
 
 async def test_what_was_found_once_is_answered_by_the_cache(slow: SlowTasks, task_cache: TaskCache) -> None:
