@@ -12,6 +12,7 @@ from domain.actions.model import Cancelled, Outcome
 from domain.attempts.model import Started
 from domain.errors import Unavailable
 from domain.live.ports import Signal
+from infra.background import Background, background
 from infra.bootstrap import Services
 from jobs.actions import run_action
 from jobs.activity import ActivityBoard
@@ -35,13 +36,15 @@ HAND_BACK_TRIES = 3
 class Runner:
     """Everything here runs on the process's loop. A lease begins with `begin` and is lost with `abandon`."""
 
-    def __init__(self, services: Services, metrics: JobMetrics, draw: Callable[[], float]) -> None:
+    def __init__(
+        self, services: Services, metrics: JobMetrics, draw: Callable[[], float], tasks: Background
+    ) -> None:
         self._services = services
         self._settings = services.settings
         self._metrics = metrics
         self._slots = Slots(services.settings.worker_slots)
         self._activity = ActivityBoard(services.activity, services.signals, metrics)
-        self._starter = Starting(services.attempts)
+        self._starter = Starting(services.attempts, tasks)
         self._recorder = Recorder(
             services.attempts,
             metrics,
@@ -128,10 +131,6 @@ class Runner:
     async def record(self) -> None:
         """Until cancelled."""
         await self._recorder.run()
-
-    async def start(self) -> None:
-        """Until cancelled."""
-        await self._starter.run()
 
     async def write_activity(self) -> None:
         """Until cancelled."""
@@ -264,9 +263,8 @@ async def open_runner(
     services: Services, metrics: JobMetrics, draw: Callable[[], float]
 ) -> AsyncIterator[Runner]:
     """Leave it only when it is drained: what still runs then is left to itself."""
-    runner = Runner(services, metrics, draw)
-    async with asyncio.TaskGroup() as group:
-        loops = [group.create_task(loop()) for loop in (runner.start, runner.record, runner.write_activity)]
+    async with background() as tasks:
+        runner = Runner(services, metrics, draw, tasks)
+        tasks.start(runner.record(), "recorder")
+        tasks.start(runner.write_activity(), "activity")
         yield runner
-        for loop in loops:
-            loop.cancel()

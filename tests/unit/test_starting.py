@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from domain.attempts.model import Started
 from domain.errors import Unavailable
+from infra.background import background
 from jobs.starting import Starting
 from tests.support.engine_fakes import FakeEngine
 from tests.support.storage import ids
@@ -49,11 +50,8 @@ class HeldEngine(FakeEngine):
 
 @asynccontextmanager
 async def starting(engine: HeldEngine) -> AsyncIterator[Starting]:
-    it = Starting(engine)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(it.run())
-        yield it
-        running.cancel()
+    async with background() as tasks:
+        yield Starting(engine, tasks)
 
 
 def started(*answers: list[Started]) -> list[list[UUID]]:

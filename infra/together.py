@@ -1,0 +1,78 @@
+"""One statement for all who ask while another is under way: what is asked for alone waits for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from domain.errors import Unavailable
+from infra.background import Background
+
+K = TypeVar("K", bound=Hashable)
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked(Generic[Q, A]):
+    question: Q
+    answer: asyncio.Future[A]
+
+
+class Together(Generic[K, Q, A]):
+    """For each key one statement at a time, of `most` questions at most."""
+
+    def __init__(
+        self, state: Callable[[K, Sequence[Q]], Awaitable[Sequence[A]]], tasks: Background, *, most: int
+    ) -> None:
+        """`state` answers each question, in their order. When it fails otherwise than by an outage, each
+        question is put by itself: what is wrong with one must not hold back the others."""
+        self._state = state
+        self._tasks = tasks
+        self._most = most
+        self._waiting: dict[K, list[_Asked[Q, A]]] = {}
+        """While somebody works for the key."""
+
+    async def ask(self, key: K, question: Q) -> A:
+        asked: _Asked[Q, A] = _Asked(question, asyncio.get_running_loop().create_future())
+        if key in self._waiting:
+            self._waiting[key].append(asked)
+        else:
+            self._waiting[key] = [asked]
+            self._tasks.start(self._work_for(key), "together")
+        return await asked.answer
+
+    async def _work_for(self, key: K) -> None:
+        """Until nobody waits. Not interrupted by who asked: a statement is of others too."""
+        together: list[_Asked[Q, A]] = []
+        try:
+            while waiting := self._waiting[key]:
+                together, self._waiting[key] = waiting[: self._most], waiting[self._most :]
+                await self._answer(key, together)
+        finally:
+            for asked in (*together, *self._waiting.pop(key)):
+                asked.answer.cancel()  # those that have no answer: we are being stopped
+
+    async def _answer(self, key: K, together: Sequence[_Asked[Q, A]]) -> None:
+        try:
+            answers = await self._state(key, [asked.question for asked in together])
+        except Unavailable as fault:
+            _fail(together, fault)
+        except Exception as fault:  # noqa: BLE001  told to who asked, and to nobody else
+            if len(together) == 1:
+                _fail(together, fault)
+                return
+            for asked in together:
+                await self._answer(key, [asked])
+        else:
+            for asked, answer in zip(together, answers, strict=True):
+                if not asked.answer.done():  # who asked may be gone
+                    asked.answer.set_result(answer)
+
+
+def _fail(together: Sequence[_Asked[Q, A]], fault: Exception) -> None:
+    for asked in together:
+        if not asked.answer.done():
+            asked.answer.set_exception(fault)
