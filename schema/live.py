@@ -19,7 +19,7 @@ from schema.activity import LogLine, Progress
 from schema.context import Ask, Context
 from schema.enums import TaskEventKind, TaskState
 from schema.filters import TaskFilterInput, matches, read_filter, read_line
-from schema.ids import event_id, read_task_id
+from schema.ids import event_id, read_task_id, task_id
 from schema.notifications import NotificationNode, Owner
 from schema.paging import read_stream_cursor
 from schema.permissions import needs
@@ -35,10 +35,11 @@ class TaskEvent:
     at: datetime = strawberry.field(description="When.")
     attempt: int = strawberry.field(description="How many attempts of the task had started.")
     state: TaskState = strawberry.field(description="The state it brought the task to.")
-    task_id: strawberry.Private[UUID]
+    task_id: strawberry.ID = strawberry.field(description="The task's, which is gone after DELETED.")
+    of_task: strawberry.Private[UUID]
 
     async def _task(self, info: Ask) -> TaskNode | None:
-        found = await info.context.loaders.task(self.task_id)
+        found = await info.context.loaders.task(self.of_task)
         return None if found is None else TaskNode.of(found)
 
     task: TaskNode | None = strawberry.field(
@@ -55,7 +56,8 @@ class TaskEvent:
             at=event.at,
             attempt=event.attempt,
             state=TaskState(event.state),
-            task_id=event.task_id,
+            task_id=task_id(event.task_id),
+            of_task=event.task_id,
         )
 
 

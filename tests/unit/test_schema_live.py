@@ -28,7 +28,7 @@ from tests.support.face import NOW, TENANT, Face, event_of, operations, told
 
 ALICE = Caller(tenant=TENANT, role=Role.VIEWER, owner="alice")
 EVENTS = """subscription ($filter: TaskFilter, $taskId: ID) { taskEvents(filter: $filter, taskId: $taskId) {
-    id kind at attempt state task { state version } } }"""
+    id kind at attempt state taskId task { state version } } }"""
 ACTIVITY = """subscription ($taskId: ID!) { taskActivity(taskId: $taskId) { __typename
     ... on Progress { fraction message } ... on LogLine { at attempt text: message }
     ... on TaskEvent { id kind task { title } } } }"""
@@ -70,12 +70,13 @@ async def test_each_change_is_told_with_the_task_as_it_is_then(face: Face) -> No
     assert face.task_feed.watching == 0
 
 
-async def test_the_task_of_a_deleted_one_is_null(face: Face) -> None:
+async def test_of_a_deleted_task_the_id_is_told(face: Face) -> None:
     task = face.keep()
     face.task_feed.publish(event_of(task, TaskEventKind.DELETED))
     face.tasks.rows.clear()
     [event] = events_in(await face.follow(EVENTS))
     assert (event["kind"], event["task"], event["at"]) == ("DELETED", None, "2030-01-31T08:00:00Z")
+    assert event["taskId"] == task_id(task.id)
 
 
 async def test_events_of_one_task_are_told_alone(face: Face) -> None:
