@@ -1,1 +1,1 @@
-"""What to try Carillon with: handlers, and a receiver of webhooks."""
+"""What to try Carillon with: handlers, clients, and a receiver of webhooks."""

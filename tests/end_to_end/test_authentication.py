@@ -20,9 +20,8 @@ from tests.support.graphql_client import (
     graphql_socket,
     http_client,
 )
-from tests.support.installation import KINDS, Installation, open_installation
+from tests.support.installation import KINDS, open_installation
 from tests.support.jwts import AUDIENCE, ISSUER, Issuer
-from tests.support.processes import process
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbit]
 
@@ -48,8 +47,8 @@ async def test_each_meets_what_is_theirs_and_no_log_holds_a_credential(
     async with open_installation(postgres_server, migrated, tmp_path, *KINDS, **settings) as installation:
         tokens = {
             "alice": issuer.sign(),
-            "bob": await token(installation, tmp_path, "--role", "editor", "--owner", "bob"),
-            "admin": await token(installation, tmp_path, "--role", "admin"),
+            "bob": await installation.token("--role", "editor", "--owner", "bob"),
+            "admin": await installation.token("--role", "admin"),
         }
         async with (
             following(installation.api, tokens["alice"]) as (events, notifications),
@@ -90,15 +89,6 @@ async def test_each_meets_what_is_theirs_and_no_log_holds_a_credential(
             secret = credential.rpartition(".")[2] if name == "alice" else credential.rpartition("_")[2]
             assert secret not in said, name
             assert secret not in figures, name
-
-
-async def token(installation: Installation, folder: Path, *arguments: str) -> str:
-    """The last line of what `carillon tokens create` says."""
-    log = folder / "token.log"
-    words = ("tokens", "create", "--name", "a test", *arguments)
-    async with process(*words, log=log, environment=installation.environment) as made:
-        assert await made.ended() == 0, made.said()
-        return next(line for line in reversed(made.said().splitlines()) if line.startswith("crl_"))
 
 
 @asynccontextmanager

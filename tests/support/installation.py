@@ -96,6 +96,19 @@ class Installation:
         name: str = await self.value(query, task)
         return next(one for one in self.of("worker") if name.endswith(f":{one.pid}"))
 
+    async def token(self, *arguments: str) -> str:
+        """A new one, as `carillon tokens create` says it."""
+        said = await self.command("tokens", "create", "--name", "a test", *arguments)
+        return next(line for line in reversed(said.splitlines()) if line.startswith("crl_"))
+
+    async def command(self, *words: str) -> str:
+        """What `carillon <words>` says; it must succeed."""
+        log = self._folder / "command.log"
+        log.unlink(missing_ok=True)
+        async with process(*words, log=log, environment=self.environment) as running:
+            assert await running.ended() == 0, running.said()
+            return running.said()
+
     async def quiet(self, seconds: float = 30) -> None:
         """Until nothing is due, handed over, running, or still to be told."""
 
