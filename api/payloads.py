@@ -47,16 +47,23 @@ def read_json(text: str) -> object:
 
 
 def read_operation(value: object) -> tuple[SentOperation, str | None]:
-    """`{query or documentId, variables, operationName, extensions}`, and the trace it says it belongs to."""
+    """`{query or documentId, variables, operationName, extensions}`, and the trace it says it belongs to.
+
+    The client of `graphql-ws` sends no message without a text: beside a name, an empty one is none.
+    """
     if isinstance(value, list):
         raise Malformed("several operations in one request are not supported")
     if not is_object(value):
         raise Malformed("an operation is a JSON object")
     extensions = _object_or_none(value, "extensions") or {}
+    query = _string_or_none(value, "query")
+    document_id = _string_or_none(value, "documentId")
+    persisted_query = _persisted_query(extensions)
+    named = document_id is not None or persisted_query is not None
     sent = SentOperation(
-        query=_string_or_none(value, "query"),
-        document_id=_string_or_none(value, "documentId"),
-        persisted_query=_persisted_query(extensions),
+        query=None if named and query == "" else query,
+        document_id=document_id,
+        persisted_query=persisted_query,
         variables=_object_or_none(value, "variables"),
         operation_name=_string_or_none(value, "operationName"),
     )

@@ -83,6 +83,14 @@ async def test_a_published_document_is_executed_by_its_id_and_by_its_hash(
 
 
 @pytest.mark.parametrize("mode", ["open", "apq", "trusted"])
+async def test_an_empty_text_beside_a_name_is_none(clients: dict[str, HttpClient], mode: str) -> None:
+    """The client of graphql-ws sends nothing without a text."""
+    for named in (by_id(PUBLISHED), apq(PUBLISHED)):
+        assert await told(clients[mode], named | {"query": ""}) == GREETED
+    assert code(await told(clients["open"], {"query": ""})) == "INVALID"
+
+
+@pytest.mark.parametrize("mode", ["open", "apq", "trusted"])
 async def test_an_unknown_id_is_one_error(clients: dict[str, HttpClient], mode: str) -> None:
     for id in (by_id(OTHER)["documentId"], "", "nonsense", "x-own:1"):
         assert code(await told(clients[mode], {"documentId": id})) == "DOCUMENT_NOT_FOUND"
