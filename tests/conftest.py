@@ -128,7 +128,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for service in (REDIS, RABBIT):
         if item.get_closest_marker(service.marker):
             demand(service)
-    if item.get_closest_marker("node") and (reason := node_clients.missing()) is not None:
+    node = item.get_closest_marker("node")
+    if node and (reason := node_clients.missing(*node.args)) is not None:
         give_up(reason, required=node_clients.REQUIRED)
 
 

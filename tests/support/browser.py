@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import shutil
@@ -48,7 +49,8 @@ class Browser:
         self._calls += 1
         await self._devtools.send(json.dumps({"id": self._calls, "method": method, "params": params}))
         while True:
-            message = json.loads(await self._devtools.recv())
+            async with asyncio.timeout(DEADLINE * 2):
+                message = json.loads(await self._devtools.recv())
             if message.get("id") == self._calls:
                 assert "error" not in message, message
                 result: Mapping[str, Any] = message["result"]
@@ -73,8 +75,38 @@ class Browser:
     async def until(self, expression: str) -> None:
         """Waits, in the page, for the expression to be true."""
         look = f"const look = () => ({expression}) ? done() : setTimeout(look, 20); look()"
-        async with asyncio.timeout(DEADLINE):
-            await self.evaluate(f"new Promise(done => {{ {look} }})")
+        try:
+            async with asyncio.timeout(DEADLINE):
+                await self.evaluate(f"new Promise(done => {{ {look} }})")
+        except TimeoutError as error:
+            shown = await self.evaluate("document.body.innerText")
+            raise AssertionError(f"never: {expression}\n{shown}\n{self.errors}") from error
+
+    async def fill(self, label: str, text: str) -> None:
+        """The field with this label, as if it had been typed, or chosen."""
+        await self.evaluate(f"""{{
+            const labels = Array.from(document.querySelectorAll('label'));
+            const field = labels.find(label => label.textContent === {json.dumps(label)}).control;
+            const given = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(field), 'value');
+            given.set.call(field, {json.dumps(text)}); // React has put a setter of its own before it
+            for (const event of ['input', 'change']) field.dispatchEvent(new Event(event, {{bubbles: true}}));
+        }}""")
+
+    async def press(self, name: str) -> None:
+        """The button that is called so, as soon as there is one."""
+        called = f"button => (button.ariaLabel ?? button.textContent) === {json.dumps(name)}"
+        found = f"Array.from(document.querySelectorAll('button')).find({called})"
+        await self.until(found)
+        await self.evaluate(f"{found}.click()")
+
+    async def until_shown(self, *texts: str) -> None:
+        """In this order, whatever is between them."""
+        pattern = "[^]*".join(map(re.escape, texts))
+        await self.until(f"new RegExp({json.dumps(pattern)}).test(document.body.innerText)")
+
+    async def picture(self) -> bytes:
+        """A PNG of what is shown."""
+        return base64.b64decode((await self.call("Page.captureScreenshot"))["data"])
 
     def of(self, method: str) -> list[Mapping[str, Any]]:
         return [params for name, params in self.events if name == method]
