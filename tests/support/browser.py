@@ -11,6 +11,7 @@ import tempfile
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -136,11 +137,12 @@ async def chromium() -> AsyncIterator[Browser]:
             *CHROMIUM_OPTIONS,
             f"--user-data-dir={home}",
             "about:blank",
-            stderr=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
         )
         try:
             async with asyncio.timeout(DEADLINE):
-                port = await devtools_port(process)
+                port = await devtools_port(Path(home), process)
                 async with httpx2.AsyncClient() as http:
                     new_page = (await http.put(f"http://127.0.0.1:{port}/json/new")).json()
             address = new_page["webSocketDebuggerUrl"]
@@ -151,9 +153,10 @@ async def chromium() -> AsyncIterator[Browser]:
             await process.wait()
 
 
-async def devtools_port(process: Process) -> str:
-    assert process.stderr
-    async for line in process.stderr:
-        if said := re.search(rb"DevTools listening on ws://[^:]+:(\d+)/", line):
-            return said[1].decode()
-    raise AssertionError("Chromium ended before it listened")
+async def devtools_port(home: Path, process: Process) -> str:
+    """Chromium writes it down once it listens. Its standard error is not read: a full pipe would stop it."""
+    said = home / "DevToolsActivePort"
+    while not (said.exists() and said.read_text()):
+        assert process.returncode is None, "Chromium ended before it listened"
+        await asyncio.sleep(0.02)
+    return said.read_text().splitlines()[0]
