@@ -19,7 +19,7 @@ from domain.live.ports import Resync
 from domain.tenancy.model import Caller
 from domain.tenancy.ports import Callers
 from schema.context import Context
-from schema.error_codes import LIMITS
+from schema.error_codes import FAULTS, LIMITS
 from schema.errors import present
 from schema.operations import Kind, OperationRequest, Operations, Result
 
@@ -110,20 +110,25 @@ class Graph:
     def present(self, fault: Exception) -> dict[str, Any]:
         """What a client is told of a fault of the transport; it is logged under the id told, and counted."""
         self.metrics.faults.inc()
+        self.count_failed()
         return present([fault], self._ids)[0]
 
+    def count_failed(self) -> None:
+        """What was asked for came to nothing, for a reason of ours, before it was known what it was."""
+        self.metrics.operations.labels("unknown", "failed").inc()
+
     def _count(self, kind: str, outcome: object) -> None:
-        if isinstance(outcome, Result) and not outcome.valid:
+        body = outcome.body if isinstance(outcome, Result) else {}
+        codes = {error["extensions"]["code"] for error in body.get("errors", ())}
+        if codes & FAULTS:
+            word = "failed"
+        elif isinstance(outcome, Result) and not outcome.valid:
             word = "refused"
-        elif isinstance(outcome, Result) and outcome.body.get("errors"):
-            word = "errors"
         else:
-            word = "ok"
+            word = "errors" if codes else "ok"
         self.metrics.operations.labels(kind, word).inc()
-        if isinstance(outcome, Result):
-            codes = {error["extensions"]["code"] for error in outcome.body.get("errors", ())}
-            for code in codes & LIMITS:
-                self.metrics.limits.labels(code.lower()).inc()
+        for code in codes & LIMITS:
+            self.metrics.limits.labels(code.lower()).inc()
 
 
 def timed_out(after: float) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class GraphQLOverHttp:
             headers = {"www-authenticate": challenge(request.headers)}
             refused = _Refused(401, refusal.code, str(refusal), headers)
         except Unavailable as fault:
+            self._graph.count_failed()
             refused = _Refused(503, fault.code, str(fault), retryable=True)
         except _Refused as answer:
             refused = answer

@@ -32,10 +32,14 @@ class ApiMetrics:
         )
         self.operations = Counter(
             "carillon_graphql_operations",
-            "Operations by kind (query, mutation, subscription, unknown) and outcome (ok, errors, refused)",
+            "Operations by kind (query, mutation, subscription, unknown) and outcome (ok; errors that their"
+            " caller can put right; refused before they were executed; failed for a reason of ours)",
             ["kind", "outcome"],
             registry=registry,
         )
+        for kind in ("query", "mutation", "subscription", "unknown"):
+            for outcome in ("ok", "errors", "refused", "failed"):
+                self.operations.labels(kind, outcome)
         self.fallbacks = Counter(
             "carillon_graphql_fallbacks",
             "Repeated operations, and parts of them, that graphql-core executed instead of a plan, by reason",

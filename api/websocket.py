@@ -125,6 +125,7 @@ class _Socket:
             self._graph.metrics.unauthenticated.labels("websocket").inc()
             return _Close(CloseCode.FORBIDDEN, "Forbidden: authenticate, and connect again")
         except Unavailable as fault:
+            self._graph.count_failed()
             return _Close(CloseCode.TRY_AGAIN_LATER, str(fault))
         except _Close as closing:
             return closing

@@ -93,6 +93,9 @@ LIMITS = frozenset(
 )
 """Of an operation that was too much: each is counted."""
 
+FAULTS = frozenset({"INTERNAL", "TIMEOUT", "UNAVAILABLE"})
+"""Of an operation that failed through no fault of its caller's: counted as `failed`."""
+
 USER_ERRORS = frozenset({"CONFLICT", "STALE_VERSION", "ILLEGAL_STATE", "UNKNOWN_HANDLER", "FORBIDDEN_URL"})
 """Told in the payloads of mutations alone, as the enum UserErrorCode has them."""
 

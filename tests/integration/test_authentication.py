@@ -286,8 +286,8 @@ class Away:
 
 
 async def test_while_tokens_cannot_be_looked_up_it_is_tried_again_later() -> None:
-    away = Away()
-    async with serving(small_app(callers=away)) as address:
+    away, registry = Away(), CollectorRegistry()
+    async with serving(small_app(callers=away, registry=registry)) as address:
         async with http_client(address) as client:
             answer = await client.post("{ hello }", bearer("x"))
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
@@ -295,6 +295,8 @@ async def test_while_tokens_cannot_be_looked_up_it_is_tried_again_later() -> Non
         async with raw_socket(address) as client_socket:
             await say(client_socket, init())
             assert (await closing(client_socket))[0] == 1013
+    failed = {"kind": "unknown", "outcome": "failed"}
+    assert registry.get_sample_value("carillon_graphql_operations_total", failed) == 2
 
 
 async def test_an_outage_ends_no_session(guarded: Guarded) -> None:
