@@ -185,10 +185,17 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             )
         )
         pruning = await stack.enter_async_context(
-            open_database(url, size=1, limit=PATIENCE, metrics=database_metrics)
+            open_database(url, size=1, limit=PATIENCE, metrics=database_metrics, name="pruning")
         )
         patient = await stack.enter_async_context(
-            open_database(url, size=1, limit=PATIENCE, metrics=database_metrics, settings=ENGINE_SETTINGS)
+            open_database(
+                url,
+                size=1,
+                limit=PATIENCE,
+                metrics=database_metrics,
+                settings=ENGINE_SETTINGS,
+                name="patient",
+            )
         )
         # Connections of their own: the first claim on each has to be planned, and tasks are late by that.
         engine = await stack.enter_async_context(
@@ -198,6 +205,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 limit=settings.database_timeout,
                 metrics=database_metrics,
                 settings=ENGINE_SETTINGS,
+                name="engine",
             )
         )
         auditing = await stack.enter_async_context(
@@ -207,6 +215,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 limit=settings.database_timeout,
                 metrics=database_metrics,
                 settings=AUDIT_SETTINGS,
+                name="auditing",
             )
         )
         audit_log = await stack.enter_async_context(open_audit_log(auditing, registry))
@@ -225,15 +234,18 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         signals: Signals
         events: Events
         hand_over: HandOver
+        dead_letters: Callable[[], Awaitable[Mapping[str, int]]]
         if settings.amqp_url is not None:
             broker = build_rabbit_broker(settings)
             rabbit = await stack.enter_async_context(open_rabbit_bus(settings, registry))
             health["rabbitmq"] = rabbit.check
             signals, events, hand_over = rabbit.signals, rabbit.events, rabbit.hand_over
+            dead_letters = rabbit.dead_letters
         else:
             broker = stub = build_stub_broker()
             memory = await stack.enter_async_context(open_memory_bus(settings, registry, stub))
             signals, events, hand_over = memory.signals, memory.events, memory.hand_over
+            dead_letters = memory.dead_letters
         stack.push_async_callback(_close, broker)
 
         forgetting = await stack.enter_async_context(open_forgetting(cache))
@@ -249,7 +261,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             ids=ids,
             metrics=registry,
             health=health,
-            gauges=StorageGauges(figures, outbox, registry).refresh,
+            gauges=StorageGauges(figures, outbox, dead_letters, registry).refresh,
             bulk_tasks=PostgresBulkTasks(database, cache.forget),
             tasks=tasks,
             queues=PostgresQueues(database),
@@ -398,7 +410,9 @@ async def _migrate(url: str) -> None:
 
 @asynccontextmanager
 async def _open_workers(url: str, settings: Settings, metrics: DatabaseMetrics) -> AsyncIterator[Workers]:
-    async with open_database(url, size=1, limit=settings.database_timeout, metrics=metrics) as database:
+    async with open_database(
+        url, size=1, limit=settings.database_timeout, metrics=metrics, name="heartbeat"
+    ) as database:
         yield PostgresWorkers(database)
 
 

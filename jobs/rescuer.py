@@ -51,6 +51,7 @@ async def _rescue(services: Services, lost: Lost) -> int:
 
 async def run_rescuer(services: Services, lost: Lost, stop: Stop, metrics: JobMetrics) -> None:
     """One loop for each kind of loss: none waits for, or fails with, another."""
+    metrics.rescued.labels(lost.value)  # from the beginning: a first loss, too, is then seen as an increase
     outage = Outage(f"rescuer of {lost.value}", stop, metrics)
     while not stop.asked:
         async with outage.survived():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from dramatiq.brokers.stub import StubBroker
 from prometheus_client import CollectorRegistry
 
 from infra.background import background
+from infra.live.delivery import DURABLE_CONSUMERS
 from infra.live.event_metrics import EventMetrics
 from infra.live.signal_metrics import SignalMetrics
 from infra.memory.events import MemoryEvents
@@ -23,6 +24,10 @@ class MemoryBus:
     signals: MemorySignals
     events: MemoryEvents
     hand_over: MemoryHandOver
+
+    async def dead_letters(self) -> Mapping[str, int]:
+        """How many events each consumer has set aside; of hand-overs none is."""
+        return {name: len(self.events.dead_letters(name)) for name in DURABLE_CONSUMERS} | {"tasks": 0}
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 import asyncpg
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from domain.errors import Unavailable
 from infra.postgres.tenants import ROLE_MISSING, SETTINGS, TenantConnection, act_for
@@ -70,6 +70,19 @@ class DatabaseMetrics:
             ["work"],
             registry=registry,
         )
+        self._in_use = Gauge(
+            "carillon_sql_connections_in_use",
+            "Connections that work is done over.",
+            ["pool"],
+            registry=registry,
+        )
+        self._allowed = Gauge(
+            "carillon_sql_connections_allowed", "How many there may be of them.", ["pool"], registry=registry
+        )
+
+    def watch(self, name: str, pool: Pool) -> None:
+        self._in_use.labels(name).set_function(lambda: pool.get_size() - pool.get_idle_size())
+        self._allowed.labels(name).set(pool.get_max_size())
 
 
 class Database:
@@ -176,18 +189,26 @@ CLOSE_LIMIT = 2.0
 
 @asynccontextmanager
 async def open_database(
-    url: str, *, size: int, limit: float, metrics: DatabaseMetrics, settings: Mapping[str, str] | None = None
+    url: str,
+    *,
+    size: int,
+    limit: float,
+    metrics: DatabaseMetrics,
+    settings: Mapping[str, str] | None = None,
+    name: str = "main",
 ) -> AsyncIterator[Database]:
     """Connects when it is first used: a process may start before its server does.
 
     `size` is how many there may be of those for tenants, and of the others. `settings` are asked of the server
-    for them, beside those of every connection.
+    for them, beside those of every connection. `name` is what its pools are called in figures.
     """
     asked = connection_settings(limit) | dict(settings or {})
     async with (
         _open_pool(url, size, limit, asked, asyncpg.Connection) as everyones,
         _open_pool(url, size, limit, asked | SETTINGS, TenantConnection) as tenants,
     ):
+        metrics.watch(name, everyones)
+        metrics.watch(f"{name}_tenants", tenants)
         yield Database(everyones, tenants, limit, metrics)
 
 

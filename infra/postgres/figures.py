@@ -37,6 +37,15 @@ NOBODY = ""
 """A tenant that has no rows."""
 
 
+# What died since the oldest snapshot of this database cannot be cleared away. Vacuum's own holds back nothing.
+# Without pg_read_all_stats only the sessions of our user are seen.
+OLDEST_SNAPSHOT = """
+select coalesce(max(extract(epoch from now() - xact_start)), 0)::float8 from pg_stat_activity
+where backend_xmin is not null and datname = current_database()
+    and backend_type <> 'autovacuum worker' and pid <> pg_backend_pid()
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     by_state: dict[str, int]
@@ -44,6 +53,8 @@ class Figures:
     due: int
     """Counted up to 100,000."""
     oldest_due_seconds: float
+    oldest_snapshot_seconds: float
+    """How long the transaction has lasted that keeps the dead from being cleared away."""
 
 
 class PostgresFigures:
@@ -54,10 +65,11 @@ class PostgresFigures:
         async with self._database.work("figures") as connection:
             states = await connection.fetch(WAITING)
             due = await connection.fetchrow(DUE)
+            snapshot = await connection.fetchval(OLDEST_SNAPSHOT)
         assert due is not None, "an aggregate always answers"
         by_state = dict.fromkeys(("SCHEDULED", "RETRYING", "QUEUED", "RUNNING"), 0)
         by_state |= {record["state"]: record["count"] for record in states}
-        return Figures(by_state, due["due"], due["age"])
+        return Figures(by_state, due["due"], due["age"], snapshot)
 
     async def ping(self) -> None:
         """Raises Unavailable, also when the tables are not there, or what is done for tenants is refused."""

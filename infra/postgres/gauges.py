@@ -1,9 +1,10 @@
-"""Gauges read from storage when they are looked at, and at most every few seconds."""
+"""Gauges read from storage and the broker when they are looked at, and at most every few seconds."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -17,9 +18,16 @@ FRESH_SECONDS = 5.0
 
 
 class StorageGauges:
-    def __init__(self, figures: PostgresFigures, outbox: Outbox, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        figures: PostgresFigures,
+        outbox: Outbox,
+        dead_letters: Callable[[], Awaitable[Mapping[str, int]]],
+        registry: CollectorRegistry,
+    ) -> None:
         self._figures = figures
         self._outbox = outbox
+        self._count_dead_letters = dead_letters
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
         self._tasks = Gauge(
@@ -34,25 +42,46 @@ class StorageGauges:
         )
         self._depth = Gauge("carillon_outbox_events", "Events not yet published.", registry=registry)
         self._age = Gauge("carillon_outbox_oldest_seconds", "Age of the oldest of them.", registry=registry)
+        self._snapshot = Gauge(
+            "carillon_oldest_snapshot_seconds",
+            "How long the transaction has lasted that keeps what died from being cleared away.",
+            registry=registry,
+        )
+        self._dead_letters = Gauge(
+            "carillon_dead_letters",
+            "Messages that were set aside and wait for somebody: events by their consumer, and hand-overs"
+            " (tasks).",
+            ["of"],
+            registry=registry,
+        )
 
     async def refresh(self) -> None:
-        """Bring the gauges up to date, unless they are. With storage gone they keep their last value."""
+        """Bring the gauges up to date, unless they are. Those of a part that is gone keep their last value."""
         async with self._reading:
             now = asyncio.get_running_loop().time()
             if now - self._read_at < FRESH_SECONDS:
                 return
             self._read_at = now
-            try:
-                await self._read()
-            except Unavailable as fault:
-                log.debug("gauges are out of date", extra={"fault": str(fault)})
+            await asyncio.gather(_if_there(self._read_storage()), _if_there(self._read_dead_letters()))
 
-    async def _read(self) -> None:
+    async def _read_dead_letters(self) -> None:
+        for of, count in (await self._count_dead_letters()).items():
+            self._dead_letters.labels(of).set(count)
+
+    async def _read_storage(self) -> None:
         figures = await self._figures.read()
         for state, count in figures.by_state.items():
             self._tasks.labels(state).set(count)
         self._due.set(figures.due)
         self._oldest.set(figures.oldest_due_seconds)
+        self._snapshot.set(figures.oldest_snapshot_seconds)
         depth, age = await self._outbox.depth()
         self._depth.set(depth)
         self._age.set(age)
+
+
+async def _if_there(reading: Awaitable[None]) -> None:
+    try:
+        await reading
+    except Unavailable as fault:
+        log.debug("gauges are out of date", extra={"fault": str(fault)})

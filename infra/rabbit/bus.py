@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ from infra.rabbit.link import Link, open_link
 from infra.rabbit.names import Names
 from infra.rabbit.publisher import Channels, open_channels
 from infra.rabbit.signals import RabbitSignals
+from infra.rabbit.topology import count_dead_letters
 from infra.settings import Settings
 
 CHECK_TIMEOUT = 1.0
@@ -33,6 +34,13 @@ class RabbitBus:
     publishing: Link[Channels]
     consuming: Link[AbstractConnection]
     names: Names
+
+    async def dead_letters(self) -> Mapping[str, int]:
+        """How many lie in each queue of dead letters. Raises Unavailable."""
+        with told_as_unavailable():
+            async with asyncio.timeout(CHECK_TIMEOUT):
+                async with (await self.publishing.ready()).connection.channel() as channel:
+                    return await count_dead_letters(channel, self.names)
 
     async def check(self) -> None:
         """Raises Unavailable when RabbitMQ does not answer on both connections."""

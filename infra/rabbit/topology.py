@@ -58,6 +58,17 @@ async def declare_consumer(channel: AbstractChannel, names: Names, name: str) ->
     return queue
 
 
+async def count_dead_letters(channel: AbstractChannel, names: Names) -> dict[str, int]:
+    """By the consumer they are of; `tasks` are hand-overs that no worker could read."""
+    queues = {name: names.dead_letters(name) for name in DURABLE_CONSUMERS} | {"tasks": xq_name(names.tasks)}
+    return {of: await _waiting(channel, queue) for of, queue in queues.items()}
+
+
+async def _waiting(channel: AbstractChannel, queue: str) -> int:
+    declared = (await channel.declare_queue(queue, passive=True)).declaration_result
+    return declared.message_count or 0
+
+
 async def _declare_tasks(channel: AbstractChannel, queue: str) -> None:
     """As Dramatiq declares them: other arguments would be refused."""
     arguments: FieldTable = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": xq_name(queue)}

@@ -173,6 +173,20 @@ async def test_an_event_that_keeps_failing_is_set_aside_after_5_deliveries_and_h
     assert all(5 <= book.attempts[title] <= 10 for title in book.poison)
 
 
+async def test_what_was_set_aside_is_counted(two: tuple[Bus, Bus]) -> None:
+    here, there = two
+    assert await here.dead_letters() == {NAME: 0, "tasks": 0}
+    book = Book()
+    book.poison = {"Task 1", "Task 2"}
+
+    async def counted() -> bool:
+        return await here.dead_letters() == {NAME: 2, "tasks": 0}
+
+    async with consuming(there, book):
+        await here.events.publish(pending(*some_events(3)))
+        await until(counted)
+
+
 async def test_an_event_that_fails_for_a_while_is_handled_in_the_end(
     two: tuple[Bus, Bus], namespace: str
 ) -> None:

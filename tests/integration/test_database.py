@@ -29,6 +29,20 @@ async def test_a_transaction_whose_holder_was_stopped_for_too_long_is_an_outage(
                 await connection.execute("select")
 
 
+async def test_connections_in_use_are_told_beside_how_many_there_may_be(database_url: str) -> None:
+    registry = CollectorRegistry()
+
+    def told(figure: str, pool: str) -> float | None:
+        return registry.get_sample_value(f"carillon_sql_connections_{figure}", {"pool": pool})
+
+    figures = DatabaseMetrics(registry)
+    async with open_database(database_url, size=3, limit=5, metrics=figures, name="engine") as database:
+        assert (told("in_use", "engine"), told("allowed", "engine")) == (0, 3)
+        async with database.work("test"), database.work("test"), database.work("test", "acme"):
+            assert (told("in_use", "engine"), told("in_use", "engine_tenants")) == (2, 1)
+        assert told("in_use", "engine") == told("in_use", "engine_tenants") == 0
+
+
 async def test_what_a_cut_off_process_has_locked_is_free_once_its_work_should_have_ended(
     database_url: str,
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Protocol
@@ -36,6 +36,7 @@ class Bus(Protocol):
     def events(self) -> Events: ...
     @property
     def hand_over(self) -> HandOver: ...
+    async def dead_letters(self) -> Mapping[str, int]: ...
 
 
 def rabbit_settings(namespace: str, url: str = RABBIT.url) -> Settings:

@@ -29,3 +29,16 @@ async def test_it_names_what_blocks_the_loop_once_and_says_when_that_is_over(
     [blocked] = [record for record in caplog.records if record.getMessage() == "the event loop is blocked"]
     assert "a_handler_that_blocks" in vars(blocked)["blocked_by"]
     assert registry.get_sample_value("carillon_loop_blocked_total") == 1
+
+
+async def test_how_late_the_loop_is_is_measured_while_it_goes_on() -> None:
+    registry = CollectorRegistry()
+
+    def measured(most: str) -> float:
+        return registry.get_sample_value("carillon_loop_lag_seconds_bucket", {"le": most}) or 0
+
+    with watched_loop(registry, limit=0.2):
+        await until(lambda: measured("+Inf") >= 2)
+        before = measured("+Inf") - measured("0.05")
+        time.sleep(0.19)  # noqa: ASYNC251  what makes it late, and not yet blocked
+        await until(lambda: measured("+Inf") - measured("0.05") > before)
