@@ -59,7 +59,7 @@ class DatabaseMetrics:
             registry=registry,
             buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2),
         )
-        self.seconds_of = cache(self.seconds.labels)
+        self.seconds_of = cache(self._begun)
         """By the name of the work: there are as many as there are places that name theirs."""
         self.failures = Counter(
             "carillon_sql_failures", "Work that met an outage of PostgreSQL.", ["work"], registry=registry
@@ -79,6 +79,12 @@ class DatabaseMetrics:
         self._allowed = Gauge(
             "carillon_sql_connections_allowed", "How many there may be of them.", ["pool"], registry=registry
         )
+
+    def _begun(self, work: str) -> Histogram:
+        """What went wrong is counted from 0 on: the first time, too, is then seen as an increase."""
+        self.failures.labels(work)
+        self.refusals.labels(work)
+        return self.seconds.labels(work)
 
     def watch(self, name: str, pool: Pool) -> None:
         self._in_use.labels(name).set_function(lambda: pool.get_size() - pool.get_idle_size())
