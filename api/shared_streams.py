@@ -2,6 +2,8 @@
 
 A group has one source, which is executed at its own pace: no member can hold it up. What waits for a member is
 bounded; a member that lets it overflow is ended with RESYNC, alone. A group ends with its last member.
+
+A member whose socket takes what is written has it written by the group itself: nothing waits, no task wakes.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from api.metrics import ApiMetrics
 from api.payloads import write_json
 from api.responses import Response, Responses, response_of, resync
 from domain.clock import Ids
+from domain.errors import Unauthenticated
 from domain.live.ports import Resync
 from domain.tenancy.model import Caller
 from infra.background import stop
@@ -30,9 +33,11 @@ BACKLOG = 1_000
 BACKLOG_SIZE = 1024 * 1024
 """Characters of them. One response may always wait, however large it is."""
 AT_ONCE = 100
-"""Members that are woken before others on the loop have their turn."""
+"""Members that are told before others on the loop have their turn."""
 
 Begin = Callable[[], Awaitable[Responses | Result]]
+Write = Callable[[bytes], bool]
+"""Sends a response's JSON at once, or does nothing and returns False."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +125,9 @@ class Group:
     async def _tell(self, response: Response) -> None:
         members = tuple(self.members)
         self.owner.metrics.deliveries.inc(len(members))
+        text = response.text.encode()
         for number, member in enumerate(members, 1):
-            if not member.mailbox.offer(response, len(response.text)):
+            if not member.is_told(text) and not member.mailbox.offer(response, len(response.text)):
                 self.owner.metrics.resyncs.inc()
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -135,7 +141,7 @@ class Group:
 class Member(AsyncIterator[Response]):
     """One subscriber's way through the responses of its group."""
 
-    __slots__ = ("_caller", "_ended", "_group", "_left", "mailbox")
+    __slots__ = ("_caller", "_ended", "_group", "_left", "_waits", "_write", "mailbox")
 
     def __init__(self, group: Group, caller: Callable[[], Caller]) -> None:
         self.mailbox: Mailbox[Response] = Mailbox(BACKLOG, BACKLOG_SIZE)
@@ -143,6 +149,8 @@ class Member(AsyncIterator[Response]):
         self._caller = caller
         self._ended = False
         self._left = False
+        self._waits = False
+        self._write: Write | None = None
         group.members.add(self)
         group.owner.metrics.members.inc()
 
@@ -151,11 +159,27 @@ class Member(AsyncIterator[Response]):
         if self._ended:
             raise StopAsyncIteration
         try:
+            self._waits = True
             response = await self.mailbox.take()
         except Resync:
             return self._end()
+        finally:
+            self._waits = False
         # Whose rights are others now has to subscribe by them.
         return response if self._caller() == self._group.sameness.caller else self._end()
+
+    def write_by(self, write: Write) -> None:
+        """What `write` takes is not given to whoever iterates; in order all the same."""
+        self._write = write
+
+    def is_told(self, text: bytes) -> bool:
+        """Whether it was written: not before what waits, nor to one whose rights ended: its task tells it."""
+        if self._write is None or not self._waits or not self.mailbox.is_untouched:
+            return False
+        try:
+            return self._caller() == self._group.sameness.caller and self._write(text)
+        except Unauthenticated:
+            return False
 
     async def aclose(self) -> None:
         if not self._left:

@@ -9,11 +9,13 @@ from contextlib import aclosing, suppress
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from api.auth import Session, begin_session, credential_in, credential_of
+from api.connections import taken_write_now
 from api.draining import draining_of
 from api.graph import Graph
 from api.live_connections import LiveConnections
 from api.origins import Origins
 from api.payloads import Malformed
+from api.shared_streams import Member, Write
 from api.trace import given_traceparent
 from api.websocket_messages import (
     PROTOCOL,
@@ -77,7 +79,8 @@ class _Close(Exception):  # noqa: N818  the protocol's own answer, not a fault
 class _Socket:
     """One client. Its task group owns every operation; when the conversation ends, they end.
 
-    Messages go straight to the transport, which makes whoever sends wait while the peer does not read. So
+    Messages go straight to the transport (those of shared executions are written by these, while the transport
+    takes them), which makes whoever sends wait while the peer does not read. So
     nothing is queued here: a subscription that waits falls behind its feed, or those it is shared with, and is
     ended with RESYNC.
     """
@@ -86,6 +89,7 @@ class _Socket:
         self._websocket = websocket
         self._graph = graph
         self._connections = connections
+        self._write_now = taken_write_now(websocket.scope)
         self._traceparent = given_traceparent(websocket.headers)
         self._active: dict[str, asyncio.Task[None]] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -243,11 +247,22 @@ class _Socket:
             await self._send_result(message.id, stream)
             return
         beginning = next_beginning(message.id)
+        if isinstance(stream, Member):
+            stream.write_by(self._writing(message.id, beginning.encode()))
         with self._graph.metrics.subscriptions.labels("websocket").track_inprogress():
             async with aclosing(stream):
                 async for response in stream:
                     await self._websocket.send_text(f"{beginning}{response.text}}}")
         await self._websocket.send_text(complete(message.id))
+
+    def _writing(self, operation_id: str, beginning: bytes) -> Write:
+        task, active, write_now = asyncio.current_task(), self._active, self._write_now
+
+        def write(text: bytes) -> bool:
+            # Once the client completed it, another operation may have its id before this one has ended.
+            return active.get(operation_id) is task and write_now(b"%b%b}" % (beginning, text))
+
+        return write
 
     async def _send_result(self, operation_id: str, result: Result) -> None:
         if not result.valid:

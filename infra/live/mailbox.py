@@ -47,6 +47,11 @@ class Mailbox(Generic[T]):
         self._closed = True
         self._arrival.set()
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing waits to be taken, not even its end."""
+        return not (self._items or self._overflowed or self._closed)
+
     async def take(self) -> T:
         """The next item, as soon as there is one.
 

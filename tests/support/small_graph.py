@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import cast
 
@@ -118,8 +119,9 @@ async def _live(info: strawberry.Info[SmallContext, None]) -> AsyncGenerator[int
 
 
 async def _live_text(info: strawberry.Info[SmallContext, None], size: int) -> AsyncGenerator[str, None]:
-    async for number in _live(info):
-        yield f"{number} {'x' * size}"
+    async with aclosing(_live(info)) as numbers:
+        async for number in numbers:
+            yield f"{number} {'x' * size}"
 
 
 async def _fault() -> AsyncGenerator[int, None]:

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from api import shared_streams
 from api.metrics import ApiMetrics
 from api.responses import Response, Responses, encoded
-from api.shared_streams import Sameness, SharedStreams
+from api.shared_streams import Member, Sameness, SharedStreams
 from domain.errors import Unauthenticated
 from domain.tenancy.model import Caller, Role
 from schema.operations import OperationRequest, Result
@@ -177,6 +177,96 @@ async def test_its_end_reaches_all_and_the_next_one_begins_anew(source: Source) 
                 await anext(each)
         async with source.joined(CALLER):
             assert source.begun == 2
+
+
+class Socket:
+    """Takes what is written while it has room."""
+
+    def __init__(self, member: Responses) -> None:
+        self.has_room = True
+        self.written: list[str] = []
+        assert isinstance(member, Member)
+        member.write_by(self.write)
+
+    def write(self, text: bytes) -> bool:
+        if self.has_room:
+            self.written.append(text.decode())
+        return self.has_room
+
+
+async def test_who_waits_is_written_to_by_the_group_and_in_order_with_what_had_to_wait(source: Source) -> None:
+    async with source.joined(CALLER) as [member]:
+        socket = Socket(member)
+        await source.tell(1)  # nobody waits for it yet
+        assert (await anext(member)).text == '{"data":1}'
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(_next(member))
+            await settle_down()
+            await source.tell(2, 3)
+            assert socket.written == ['{"data":2}', '{"data":3}']
+            socket.has_room = False
+            await source.tell(4)
+            socket.has_room = True
+        assert waiting.result().text == '{"data":4}'
+        await source.tell(5)  # the one before may still be on its way
+        assert (await anext(member)).text == '{"data":5}'
+    assert len(socket.written) == 2
+
+
+async def test_a_socket_without_room_overflows_alone(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_streams, "BACKLOG", 2)
+    async with source.joined(CALLER, CALLER) as (slow, quick):
+        full, open_ = Socket(slow), Socket(quick)
+        full.has_room = False
+        async with asyncio.TaskGroup() as group:
+            stuck, waiting = group.create_task(_next(slow)), group.create_task(_next(quick))
+            await settle_down()
+            await source.tell(1)
+            await source.tell(2, 3, 4)
+            full.has_room = True
+            assert open_.written == [f'{{"data":{number}}}' for number in (1, 2, 3, 4)]
+            assert stuck.result().text == '{"data":1}'
+            assert source.counted("resyncs_total") == 1
+            assert code(await anext(slow)) == "RESYNC"
+            waiting.cancel()
+    assert full.written == []
+
+
+@pytest.mark.parametrize("who", [ALICE, None])
+async def test_nothing_is_written_to_one_whose_rights_ended(source: Source, who: Caller | None) -> None:
+    rights: list[Caller | None] = [CALLER]
+
+    def caller() -> Caller:
+        if rights[0] is None:
+            raise Unauthenticated
+        return rights[0]
+
+    member = await source.shared.join(Sameness.of(REQUEST, CALLER), caller, source.begin)
+    assert not isinstance(member, Result)
+    socket = Socket(member)
+    try:
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(_next_or_nothing(member))
+            await settle_down()
+            await source.tell(1)
+            rights[0] = who
+            await source.tell(2)
+        assert socket.written == ['{"data":1}']
+        told = waiting.result()
+        assert told is None if who is None else told is not None and code(told) == "RESYNC"
+    finally:
+        await member.aclose()
+
+
+async def _next(member: Responses) -> Response:
+    return await anext(member)
+
+
+async def _next_or_nothing(member: Responses) -> Response | None:
+    try:
+        return await anext(member)
+    except Unauthenticated:
+        return None
 
 
 async def test_a_fault_reaches_all(source: Source) -> None:
