@@ -22,6 +22,7 @@ from tests.support.face import CALLER, CountedIds
 from tests.support.waiting import settle_down
 
 REQUEST = OperationRequest("subscription { live }")
+DEADLINE = 5.0
 ALICE = Caller(tenant="acme", owner="alice")
 
 
@@ -213,6 +214,20 @@ async def test_who_waits_is_written_to_by_the_group_and_in_order_with_what_had_t
     assert len(socket.written) == 2
 
 
+async def test_what_is_written_never_passes_what_waits(source: Source) -> None:
+    async with source.joined(CALLER) as [member], asyncio.TaskGroup() as group:
+        assert isinstance(member, Member)
+        socket = Socket(member)
+        waiting = group.create_task(_next(member))
+        await settle_down()
+        socket.has_room = False
+        assert not member.is_told(b"1")
+        assert member.mailbox.offer(Response("1"))
+        socket.has_room = True
+        assert not member.is_told(b"2")  # its task was woken, and has not had its turn
+        assert (await waiting).text == "1"
+
+
 async def test_a_socket_without_room_overflows_alone(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_streams, "BACKLOG", 2)
     async with source.joined(CALLER, CALLER) as (slow, quick):
@@ -259,12 +274,13 @@ async def test_nothing_is_written_to_one_whose_rights_ended(source: Source, who:
 
 
 async def _next(member: Responses) -> Response:
-    return await anext(member)
+    async with asyncio.timeout(DEADLINE):
+        return await anext(member)
 
 
 async def _next_or_nothing(member: Responses) -> Response | None:
     try:
-        return await anext(member)
+        return await _next(member)
     except Unauthenticated:
         return None
 
