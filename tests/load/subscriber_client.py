@@ -1,8 +1,9 @@
 """Many sockets that follow all changes of tasks, as cheaply as can be: started by tests.load.subscribers
 
-    python -m tests.load.subscriber_client HOST PORT SUBSCRIBERS SECONDS
+    python -m tests.load.subscriber_client HOST PORT SUBSCRIBERS SECONDS same|different
 
-Says `ready` once all have subscribed, waits for a line, and prints as JSON how many results came, and how late.
+With `different`, no two have the same document, so that it is executed for each. Says `ready` once all have
+subscribed, waits for a line, and prints as JSON how many results came, and how late.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import json
 import sys
 from datetime import datetime
+from functools import partial
 from time import time
 from typing import cast
 
@@ -38,8 +40,9 @@ class Figures:
 class Subscriber(asyncio.Protocol):
     """Never answers; looks for what it counts without reading frames."""
 
-    def __init__(self, head: bytes, figures: Figures) -> None:
+    def __init__(self, head: bytes, query: str, figures: Figures) -> None:
         self._head = head
+        self._query = query
         self._figures = figures
         self.subscribed = asyncio.get_running_loop().create_future()
 
@@ -53,7 +56,7 @@ class Subscriber(asyncio.Protocol):
         if data.startswith(b"HTTP/1.1 101"):
             self._say({"type": "connection_init"})
         if b"connection_ack" in data:
-            self._say({"id": "1", "type": "subscribe", "payload": {"query": QUERY}})
+            self._say({"id": "1", "type": "subscribe", "payload": {"query": self._query}})
             self.subscribed.set_result(None)
         if self._figures.measuring and (results := data.count(b'"type":"next"')):
             self._figures.results += results
@@ -67,13 +70,15 @@ class Subscriber(asyncio.Protocol):
         self._transport.write(b"\x81" + length + b"\0\0\0\0" + text)
 
 
-async def main(host: str, port: int, subscribers: int, seconds: float) -> None:
+async def main(host: str, port: int, subscribers: int, seconds: float, documents: str) -> None:
     figures = Figures()
     loop = asyncio.get_running_loop()
     head = HEAD.format(host, port).encode()
-    for _ in range(0, subscribers, AT_ONCE):
+    for first in range(0, subscribers, AT_ONCE):
+        comments = [f" # {first + number}" if documents == "different" else "" for number in range(AT_ONCE)]
         made = [
-            await loop.create_connection(lambda: Subscriber(head, figures), host, port) for _ in range(AT_ONCE)
+            await loop.create_connection(partial(Subscriber, head, QUERY + comment, figures), host, port)
+            for comment in comments
         ]
         await asyncio.gather(*(each.subscribed for _, each in made))
     print("ready", flush=True)
@@ -86,4 +91,4 @@ async def main(host: str, port: int, subscribers: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])))
+    uvloop.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), sys.argv[5]))

@@ -1,7 +1,8 @@
-"""Many subscribers of the same on one process: python -m tests.load.subscribers --subscribers 1000
+"""Many subscribers on one process: python -m tests.load.subscribers --subscribers 1000 [--different]
 
 The API's own server and schema over services in memory, with sockets of this machine, the clients in a process
-of their own. Prints what was delivered, how late, and what a delivery and a subscriber cost the server.
+of their own. They all follow the same by one document; with --different, each by its own. Prints what was
+delivered, how late, and what a delivery and a subscriber cost the server.
 """
 
 from __future__ import annotations
@@ -47,13 +48,13 @@ SETTLE = 2.0
 """Seconds before measuring, so that plans are made and all have begun."""
 
 
-async def main(subscribers: int, seconds: float) -> None:
+async def main(subscribers: int, seconds: float, documents: str) -> None:
     registry = CollectorRegistry()
     face, feed = Face(), LiveTaskFeed(Settings().live_backlog, registry)
     async with serving(_app(face, feed, registry, subscribers)) as address, asyncio.TaskGroup() as group:
         before = _memory()
         place = urlsplit(address)
-        arguments = (str(place.hostname), str(place.port), str(subscribers), str(seconds))
+        arguments = (str(place.hostname), str(place.port), str(subscribers), str(seconds), documents)
         client = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.load.subscriber_client", *arguments, stdin=PIPE, stdout=PIPE
         )
@@ -126,5 +127,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--subscribers", type=int, default=1_000)
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument(
+        "--different", dest="documents", action="store_const", const="different", default="same"
+    )
     given = parser.parse_args()
-    uvloop.run(main(given.subscribers, given.seconds))
+    uvloop.run(main(given.subscribers, given.seconds, given.documents))
