@@ -96,7 +96,8 @@ def _subject(value: object) -> str | None:
 
 
 def _role(value: object) -> Role:
-    if not isinstance(value, str) or value.upper() not in Role.__members__:
+    # Beyond ASCII, other letters than these have them as their capitals.
+    if not isinstance(value, str) or not value.isascii() or value.upper() not in Role.__members__:
         raise Unauthenticated
     return Role(value.upper())
 

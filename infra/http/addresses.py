@@ -44,6 +44,8 @@ DENIED_6 = tuple(
 )
 NAT64 = IPv6Network("64:ff9b::/96")
 """How an IPv6-only network reaches IPv4: as public as the IPv4 address inside."""
+ISATAP = 0x0000_5EFE
+"""Before the IPv4 address in an interface identifier, but for its bit `u` (RFC 5214, 6.1)."""
 LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
 TRANSLATED = IPv6Network("::ffff:0:0:0/96")
 
@@ -117,4 +119,6 @@ def _faces(address: Address) -> Iterator[Address]:
     if address in LOCAL_NAT64:  # RFC 6052: after a prefix of 48 bits, around a byte of zeros
         yield IPv4Address((int(address) >> 64 & 0xFFFF) << 16 | int(address) >> 40 & 0xFFFF)
     if int(address) >> 32 == 0 and int(address) > 1:  # IPv4-compatible
+        yield low
+    if (int(address) >> 32) & 0xFDFF_FFFF == ISATAP:
         yield low

@@ -86,6 +86,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"org": ["acme"]}, {"jwt_tenant_claim": "org"}),
     ({"org": "x" * 65}, {"jwt_tenant_claim": "org"}),
     ({"role": "OWNER"}, {"jwt_role_claim": "role"}),
+    ({"role": "adm\u0131n"}, {"jwt_role_claim": "role"}),
     ({"role": ["ADMIN"]}, {"jwt_role_claim": "role"}),
     ({}, {"jwt_algorithms": ("RS256",)}),
 ]
