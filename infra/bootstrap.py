@@ -18,6 +18,8 @@ from domain.budgets.ports import Budgets, Rates
 from domain.clock import Clock, Ids
 from domain.contracts.events import Event
 from domain.contracts.tasks import TaskChangedV1
+from domain.dead_letters.ports import DeadLetters
+from domain.dead_letters.service import Settling
 from domain.documents.known import KnownDocuments
 from domain.documents.ports import Documents, RegisteredDocuments
 from domain.errors import Unavailable
@@ -50,6 +52,7 @@ from infra.handlers.loading import HandlersNotLoaded, LoadedHandlers, load_handl
 from infra.http.client import build_webhooks
 from infra.http.destination import Rules
 from infra.live.activity_feed import open_activity_feed
+from infra.live.dead_letter_metrics import DeadLetterMetrics
 from infra.live.notification_feed import open_notification_feed
 from infra.live.task_feed import LiveTaskFeed
 from infra.memory.broker import build_stub_broker
@@ -75,6 +78,8 @@ from infra.postgres.reencrypting import Reencrypted, reencrypt
 from infra.postgres.rescue import PostgresRescue
 from infra.postgres.retention import PostgresRetention
 from infra.postgres.schedules import PostgresSchedules
+from infra.postgres.set_aside import KIND as OUTBOX
+from infra.postgres.set_aside import PostgresSetAside
 from infra.postgres.tasks import PostgresTasks
 from infra.postgres.tenants import RoleNotMade
 from infra.postgres.webhook_secrets import PostgresWebhookSecrets
@@ -146,6 +151,9 @@ class Services:
     webhook_secrets: WebhookSecrets
     access_tokens: AccessTokens
     audit_log: AuditLog
+    dead_letters: Mapping[str, DeadLetters]
+    """Events that were set aside, by their kinds."""
+    count_settled: Callable[[Settling, str, int], None]
     documents: Documents
     registered_documents: RegisteredDocuments
     origins: Origins
@@ -235,17 +243,18 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         events: Events
         hand_over: HandOver
         dead_letters: Callable[[], Awaitable[Mapping[str, int]]]
+        set_aside: Mapping[str, DeadLetters]
         if settings.amqp_url is not None:
             broker = build_rabbit_broker(settings)
             rabbit = await stack.enter_async_context(open_rabbit_bus(settings, registry))
             health["rabbitmq"] = rabbit.check
             signals, events, hand_over = rabbit.signals, rabbit.events, rabbit.hand_over
-            dead_letters = rabbit.dead_letters
+            dead_letters, set_aside = rabbit.dead_letters, rabbit.set_aside()
         else:
             broker = stub = build_stub_broker()
             memory = await stack.enter_async_context(open_memory_bus(settings, registry, stub))
             signals, events, hand_over = memory.signals, memory.events, memory.hand_over
-            dead_letters = memory.dead_letters
+            dead_letters, set_aside = memory.dead_letters, memory.set_aside()
         stack.push_async_callback(_close, broker)
 
         forgetting = await stack.enter_async_context(open_forgetting(cache))
@@ -287,6 +296,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             webhook_secrets=webhook_secrets,
             access_tokens=PostgresAccessTokens(database),
             audit_log=audit_log,
+            dead_letters={**set_aside, OUTBOX: PostgresSetAside(database)},
+            count_settled=DeadLetterMetrics(registry).count,
             documents=PostgresDocuments(database),
             registered_documents=CachedDocuments(kept, settings.namespace),
             origins=Rules(settings.http_allow_insecure, settings.http_allowed_networks),

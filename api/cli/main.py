@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from api.cli.banner import banner
+from api.cli.dead_letters import dead_letters
 from api.cli.documents import documents
 from api.cli.running import run
 from api.cli.schema import schema
@@ -38,6 +39,7 @@ app.add_typer(keys, name="keys")
 app.add_typer(tokens, name="tokens")
 app.add_typer(documents, name="documents")
 app.add_typer(schema, name="schema")
+app.add_typer(dead_letters, name="dead-letters")
 
 Host = Annotated[str, typer.Option(help="Where to listen; what others can reach needs authentication.")]
 Port = Annotated[int, typer.Option(help="The port to listen at; 0 takes a free one.", min=0, max=65_535)]

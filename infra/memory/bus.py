@@ -13,6 +13,7 @@ from infra.background import background
 from infra.live.delivery import DURABLE_CONSUMERS
 from infra.live.event_metrics import EventMetrics
 from infra.live.signal_metrics import SignalMetrics
+from infra.memory.dead_letters import MemoryDeadLetters
 from infra.memory.events import MemoryEvents
 from infra.memory.hand_over import MemoryHandOver
 from infra.memory.signals import MemorySignals
@@ -28,6 +29,10 @@ class MemoryBus:
     async def dead_letters(self) -> Mapping[str, int]:
         """How many events each consumer has set aside; of hand-overs none is."""
         return {name: len(self.events.dead_letters(name)) for name in DURABLE_CONSUMERS} | {"tasks": 0}
+
+    def set_aside(self) -> Mapping[str, MemoryDeadLetters]:
+        """By the consumer that could not handle them."""
+        return {name: MemoryDeadLetters(name, self.events) for name in DURABLE_CONSUMERS}
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from domain.contracts.events import Event
 from domain.errors import Unavailable
@@ -67,6 +68,12 @@ class _Line:
             self.letters.get_nowait().receipt.refuse()
 
 
+def _dead_again(line: _Line, event: Event, given_back: asyncio.Future[None]) -> None:
+    """Nobody waits for it, and it is nowhere else, when its consumers leave."""
+    if given_back.exception() is not None:
+        line.dead.append(event)
+
+
 class MemoryEvents:
     """See `domain.live.ports.Events`. Durable is only the outbox, so that is where events wait."""
 
@@ -115,6 +122,19 @@ class MemoryEvents:
 
     def dead_letters(self, name: str) -> list[Event]:
         return list(self._lines[name].dead)
+
+    def give_back(self, name: str, events: Sequence[Event]) -> None:
+        """To the consumers of this name, as if for the first time. Raises Unavailable when there is none."""
+        line = self._lines[name]
+        if not line.consumers:
+            raise Unavailable("the consumer of events")
+        for event in events:
+            line.dead.remove(event)
+            line.add([event]).done.add_done_callback(partial(_dead_again, line, event))
+
+    def forget_dead(self, name: str, events: Sequence[Event]) -> None:
+        for event in events:
+            self._lines[name].dead.remove(event)
 
     async def _settle(self, line: _Line, consumer: Consumer, letters: list[_Letter]) -> None:
         try:

@@ -11,8 +11,10 @@ from aio_pika.abc import AbstractConnection
 from prometheus_client import CollectorRegistry, Counter
 
 from infra.background import background
+from infra.live.delivery import DURABLE_CONSUMERS
 from infra.live.event_metrics import EventMetrics
 from infra.live.signal_metrics import SignalMetrics
+from infra.rabbit.dead_letters import RabbitDeadLetters
 from infra.rabbit.events import RabbitEvents
 from infra.rabbit.faults import told_as_unavailable
 from infra.rabbit.hand_over import RabbitHandOver
@@ -41,6 +43,13 @@ class RabbitBus:
             async with asyncio.timeout(CHECK_TIMEOUT):
                 async with (await self.publishing.ready()).connection.channel() as channel:
                     return await count_dead_letters(channel, self.names)
+
+    def set_aside(self) -> Mapping[str, RabbitDeadLetters]:
+        """By the consumer that could not handle them."""
+        return {
+            name: RabbitDeadLetters(name, self.consuming, self.names, self.events.send)
+            for name in DURABLE_CONSUMERS
+        }
 
     async def check(self) -> None:
         """Raises Unavailable when RabbitMQ does not answer on both connections."""

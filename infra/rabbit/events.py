@@ -42,13 +42,13 @@ class RabbitEvents:
     async def publish(self, events: Sequence[Pending]) -> None:
         if not events:
             return
-        await self._publish([Outgoing(self._names.events, key, message) for key, message in packed(events)])
+        await self.send([Outgoing(self._names.events, key, message) for key, message in packed(events)])
         self._metrics.published.inc(len(events))
 
     @asynccontextmanager
     async def consume(self, name: str, handle: Handle, batch: int) -> AsyncIterator[None]:
         consumer = Consumer(name, handle, self._metrics)
-        rabbit = RabbitConsumer(consumer, batch, self._names, self._publish)
+        rabbit = RabbitConsumer(consumer, batch, self._names, self.send)
         async with subscribed(self._tasks, self._consuming, name, rabbit.serve):
             yield
 
@@ -59,5 +59,6 @@ class RabbitEvents:
             listener.rely()
             yield
 
-    async def _publish(self, batch: Sequence[Outgoing]) -> None:
+    async def send(self, batch: Sequence[Outgoing]) -> None:
+        """Returns once RabbitMQ has them all. Raises Unavailable when that is not known."""
         await publish(self._publishing, lambda channels: channels.events, batch)

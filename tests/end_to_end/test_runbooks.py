@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aio_pika
 import pytest
 
+from infra.rabbit.event_wire import failed_message
+from tests.support.buses import an_event
 from tests.support.installation import Installation, open_installation
 from tests.support.runbooks import PAGES, blocks
 
@@ -35,7 +38,7 @@ async def run(command: str, installation: Installation) -> str:
     shell = await asyncio.create_subprocess_exec(
         "sh",
         "-euc",
-        command,
+        command.replace("bin/carillon", f"{sys.executable} -m api.cli"),
         cwd=ROOT,
         env=dict(os.environ) | installation.environment | {"API": installation.api, "PSQLRC": os.devnull},
         stdout=asyncio.subprocess.PIPE,
@@ -65,7 +68,7 @@ async def test_dead_letters_are_given_back_by_what_their_page_says(installation:
             return [queue.declaration_result.message_count for queue in queues]
 
         for number in range(3):
-            message = aio_pika.Message(b"[]", headers={"failures": number})
+            message = failed_message(an_event(), number)
             await channel.default_exchange.publish(message, names[0])
         assert await waiting() == [3, 0]
         [command] = blocks(ROOT / "docs/runbooks/CarillonDeadLetters.md", "sh")

@@ -16,6 +16,7 @@ from domain.actions.model import ActionKind
 from domain.contracts.events import Event
 from domain.contracts.schedules import ScheduleMisfiredV1
 from domain.contracts.tasks import TaskChangedV1, TaskEventKind
+from domain.dead_letters.ports import DeadLetters
 from domain.live.outbox import Pending
 from domain.live.ports import Events, HandOver, Signals
 from domain.tasks.states import TaskState
@@ -37,6 +38,7 @@ class Bus(Protocol):
     @property
     def hand_over(self) -> HandOver: ...
     async def dead_letters(self) -> Mapping[str, int]: ...
+    def set_aside(self) -> Mapping[str, DeadLetters]: ...
 
 
 def rabbit_settings(namespace: str, url: str = RABBIT.url) -> Settings:

@@ -1,0 +1,1 @@
+"""What could not be done or handled, and waits for somebody."""

@@ -1,0 +1,52 @@
+"""A dead letter, and which of them somebody means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+LOOKED_AT = 1_000
+"""Of each kind, the oldest so many are looked at, and replayed or purged at once: repeat it for the rest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    of: str
+    """Which kind: the consumer that could not handle an event, `outbox` for an event that could not be
+    published, `task` for a failed task."""
+    key: str
+    """The same however often it is listed; unique within its kind."""
+    tenant: str | None
+    """None when it is of several, or cannot be told: then it is the installation's, and no tenant's."""
+    at: datetime | None
+    """When it happened; None when that cannot be read."""
+    what: str
+    """In a few words."""
+    body: str
+    """What is known of it, as JSON if it is any."""
+
+    @property
+    def id(self) -> str:
+        return f"{self.of}:{self.key}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    keys: frozenset[str] | None = None
+    """None is all."""
+    tenant: str | None = None
+    """Those of this tenant alone; None is everyone's, and those that are no tenant's too."""
+
+    def takes(self, letter: DeadLetter) -> bool:
+        mine = self.tenant is None or self.tenant == letter.tenant
+        return mine and (self.keys is None or letter.key in self.keys)
+
+
+def named(ids: Iterable[str], tenant: str | None = None) -> dict[str, Chosen]:
+    """Those with these ids, by their kinds."""
+    keys: dict[str, set[str]] = {}
+    for id in ids:
+        of, _, key = id.partition(":")
+        keys.setdefault(of, set()).add(key)
+    return {of: Chosen(keys=frozenset(found), tenant=tenant) for of, found in keys.items()}

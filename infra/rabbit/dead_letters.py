@@ -1,0 +1,123 @@
+"""The events that a durable consumer set aside, in its queue of dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aio_pika
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+
+from domain.dead_letters.events import letter_of, letter_of_many
+from domain.dead_letters.model import LOOKED_AT, Chosen, DeadLetter
+from infra.rabbit.consumer import Publish
+from infra.rabbit.event_wire import Unreadable, read_events
+from infra.rabbit.faults import told_as_unavailable
+from infra.rabbit.link import Link
+from infra.rabbit.names import Names
+from infra.rabbit.publisher import Outgoing
+
+LIMIT = 8.0
+"""Seconds that looking at a queue may take."""
+MOST_RETURNS = 10
+"""How often a message is returned to its queue before it is put there anew. RabbitMQ counts the returns, and
+from version 4 on removes a message after 20."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    message: AbstractIncomingMessage
+    letter: DeadLetter
+
+
+class RabbitDeadLetters:
+    """Implements domain.dead_letters.ports.DeadLetters.
+
+    Messages are taken from the queue without being acknowledged; those that are not settled return to their
+    places when the channel is closed, also when the process dies. Meanwhile nobody else sees them.
+    """
+
+    def __init__(
+        self, consumer: str, consuming: Link[AbstractConnection], names: Names, publish: Publish
+    ) -> None:
+        self._consumer = consumer
+        self._consuming = consuming
+        self._names = names
+        self._publish = publish
+
+    async def listed(self, tenant: str | None = None) -> Sequence[DeadLetter]:
+        wanted = Chosen(tenant=tenant)
+        async with self._held() as held:
+            letters = {one.letter.key: one.letter for one in held if wanted.takes(one.letter)}
+        return list(letters.values())
+
+    async def replay(self, chosen: Chosen) -> int:
+        return await self._settle(chosen, self._to_the_consumer)
+
+    async def purge(self, chosen: Chosen) -> int:
+        return await self._settle(chosen, lambda _: None)
+
+    async def _settle(self, chosen: Chosen, destination: Callable[[_Held], Outgoing | None]) -> int:
+        async with self._held() as held:
+            taken = [one for one in held if chosen.takes(one.letter)]
+            # A replay that was broken off may have left some of them twice.
+            once = {one.letter.key: one for one in taken}
+            outgoing = [message for one in once.values() if (message := destination(one)) is not None]
+            await self._moved(taken, outgoing)
+        return len(once)
+
+    async def _moved(self, taken: Sequence[_Held], outgoing: Sequence[Outgoing]) -> None:
+        """Gone from the queue only when they are safe where they go."""
+        if outgoing:
+            await self._publish(outgoing)
+        for one in taken:
+            await one.message.ack()
+
+    def _to_the_consumer(self, one: _Held) -> Outgoing:
+        return Outgoing("", self._names.consumer(self._consumer), _afresh(one.message), mandatory=True)
+
+    @asynccontextmanager
+    async def _held(self) -> AsyncIterator[list[_Held]]:
+        with told_as_unavailable():
+            async with asyncio.timeout(LIMIT):
+                async with (await self._consuming.ready()).channel() as channel:
+                    queue = await channel.get_queue(self._names.dead_letters(self._consumer), ensure=False)
+                    held: list[_Held] = []
+                    while len(held) < LOOKED_AT and (message := await queue.get(fail=False)) is not None:
+                        held.append(_Held(message, _letter(self._consumer, message)))
+                    yield held
+                    worn = [one for one in held if not one.message.processed and _is_worn(one.message)]
+                    await self._moved(worn, [self._to_the_end(one) for one in worn])
+
+    def _to_the_end(self, one: _Held) -> Outgoing:
+        return Outgoing(self._names.dead, self._consumer, _afresh(one.message), mandatory=True)
+
+
+def _letter(consumer: str, message: AbstractIncomingMessage) -> DeadLetter:
+    try:
+        events = read_events(message)
+    except Unreadable:
+        events = []
+    return (
+        letter_of(consumer, events[0]) if len(events) == 1 else letter_of_many(consumer, events, message.body)
+    )
+
+
+def _is_worn(message: AbstractIncomingMessage) -> bool:
+    returns = message.headers.get("x-delivery-count", 0)
+    return isinstance(returns, int) and returns >= MOST_RETURNS
+
+
+def _afresh(message: AbstractIncomingMessage) -> aio_pika.Message:
+    """Without its failures, and what RabbitMQ wrote on it."""
+    trace = message.headers.get("traceparent")
+    return aio_pika.Message(
+        message.body,
+        content_type=message.content_type,
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        message_id=message.message_id,
+        type=message.type,
+        headers={} if trace is None else {"traceparent": trace},
+    )

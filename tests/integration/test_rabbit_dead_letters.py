@@ -1,0 +1,133 @@
+"""Dead letters in RabbitMQ: a replay broken off, what cannot be read, and queues looked at often."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import aio_pika
+import pytest
+
+from domain.contracts.events import Event
+from domain.dead_letters.model import Chosen
+from domain.errors import Unavailable
+from infra.rabbit import dead_letters as adapter
+from infra.rabbit.bus import RabbitBus
+from infra.rabbit.dead_letters import MOST_RETURNS, RabbitDeadLetters
+from infra.rabbit.event_wire import failed_message, packed
+from infra.rabbit.publisher import Outgoing
+from tests.support.buses import an_event, open_rabbit, pending
+from tests.support.consumer_queues import dead_messages
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.rabbit
+NAME = "notifier"
+ALL = Chosen()
+
+
+@pytest.fixture
+async def bus(namespace: str) -> AsyncIterator[RabbitBus]:
+    async with open_rabbit(namespace) as opened:
+        yield opened
+
+
+async def set_aside(bus: RabbitBus, *messages: aio_pika.Message) -> None:
+    await bus.events.send([Outgoing(bus.names.dead, NAME, each, mandatory=True) for each in messages])
+
+
+def cut(bus: RabbitBus, *, sent: bool) -> RabbitDeadLetters:
+    """Its replays are broken off: before anything is sent, or after, when nobody knows that it was."""
+
+    async def publish(batch: Sequence[Outgoing]) -> None:
+        if sent:
+            await bus.events.send(batch)
+        raise Unavailable("RabbitMQ")
+
+    return RabbitDeadLetters(NAME, bus.consuming, bus.names, publish)
+
+
+@pytest.mark.parametrize("sent", [False, True])
+async def test_a_replay_broken_off_loses_nothing_and_what_is_handled_twice_has_one_id(
+    bus: RabbitBus, sent: bool
+) -> None:
+    event, handled = an_event(), list[str]()
+
+    async def handle(events: Sequence[Event]) -> None:
+        handled.extend(each.event_id for each in events)
+
+    await set_aside(bus, failed_message(event, 5))
+    with pytest.raises(Unavailable):
+        await cut(bus, sent=sent).replay(ALL)
+    dead = bus.set_aside()[NAME]
+    assert [letter.key for letter in await dead.listed()] == [event.event_id]
+    assert await dead.replay(ALL) == 1
+    async with bus.events.consume(NAME, handle, 10):
+        await until(lambda: len(handled) == (2 if sent else 1))
+    assert set(handled) == {event.event_id}, "its consumer drops the id it has applied"
+    assert await dead.replay(ALL) == 0
+
+
+async def test_one_that_lies_there_twice_is_listed_and_replayed_once(bus: RabbitBus) -> None:
+    await set_aside(bus, *[failed_message(an_event(title="one"), 5)] * 2)
+    dead = bus.set_aside()[NAME]
+    assert len(await dead.listed()) == 1
+    assert await dead.replay(ALL) == 1
+    assert await bus.dead_letters() == {NAME: 0, "tasks": 0}
+
+
+async def test_looking_often_does_not_wear_a_message_out(
+    bus: RabbitBus, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "MOST_RETURNS", 3)
+    event, dead = an_event(), bus.set_aside()[NAME]
+    await set_aside(bus, failed_message(event, 5))
+    for _ in range(12):
+        assert [letter.key for letter in await dead.listed()] == [event.event_id]
+    [message] = await dead_messages(namespace, NAME)
+    assert message.headers.get("x-delivery-count", 0) <= 3
+    assert MOST_RETURNS < 20, "RabbitMQ 4 removes a message after so many"
+
+
+async def test_what_cannot_be_read_is_no_tenants_and_is_replayed_as_it_was(
+    bus: RabbitBus, namespace: str
+) -> None:
+    await set_aside(bus, aio_pika.Message(b'[{"tenant":"acme","new":1}]', type="task.changed.v9"))
+    dead = bus.set_aside()[NAME]
+    [letter] = await dead.listed()
+    assert (letter.tenant, letter.at, letter.what) == (None, None, "unreadable")
+    assert await dead.listed("acme") == []
+    assert await dead.purge(Chosen(tenant="acme")) == 0
+    assert await dead.replay(Chosen(keys=frozenset([letter.key]))) == 1
+    async with bus.events.consume(NAME, _never, 10):
+
+        async def came_back() -> bool:
+            return (await bus.dead_letters())[NAME] == 1
+
+        await until(came_back)
+    [message] = await dead_messages(namespace, NAME)
+    assert (message.body, message.type) == (b'[{"tenant":"acme","new":1}]', "task.changed.v9")
+
+
+async def test_events_that_travel_together_are_shown_to_a_tenant_only_when_all_are_theirs(
+    bus: RabbitBus,
+) -> None:
+    together = [an_event(), an_event(tenant="other")]
+    [(_, mixed)], [(_, own)] = packed(pending(*together)), packed(pending(an_event(), an_event()))
+    await set_aside(bus, mixed, own)
+    dead = bus.set_aside()[NAME]
+    assert [letter.tenant for letter in await dead.listed()] == [None, "acme"]
+    assert [letter.what for letter in await dead.listed("acme")] == ["2 events"]
+    assert await dead.listed("other") == []
+
+
+async def test_only_the_oldest_are_looked_at(bus: RabbitBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter, "LOOKED_AT", 2)
+    events = [an_event() for _ in range(3)]
+    await set_aside(bus, *[failed_message(event, 5) for event in events])
+    dead = bus.set_aside()[NAME]
+    assert [letter.key for letter in await dead.listed()] == [event.event_id for event in events[:2]]
+    assert await dead.purge(ALL) == 2
+    assert [letter.key for letter in await dead.listed()] == [events[2].event_id]
+
+
+async def _never(_: Sequence[Event]) -> None:
+    raise AssertionError("it cannot be read")
