@@ -54,7 +54,8 @@ def _touched(payload: object) -> tuple[str, ...]:
 
 
 def _asked(operation: str, asked: Mapping[str, Any]) -> tuple[str, ...]:
-    """The id in the arguments, as far as there is one, or the name of a queue; whatever it is an id of."""
+    """The ids in the arguments, as far as there are some, or the name of a queue; whatever it is an id of."""
     word = "name" if operation.endswith("Queue") else "id"
     named = (asked.get(word), getattr(asked.get("input"), word, None))
-    return tuple(each[:LONGEST_ID] for each in named if isinstance(each, str))
+    several: Sequence[object] = asked.get("ids") or ()
+    return tuple(each[:LONGEST_ID] for each in (*named, *several[:MOST_IDS]) if isinstance(each, str))

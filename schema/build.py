@@ -12,6 +12,13 @@ from schema.attempts import AttemptNode
 from schema.audit_log import AuditLogConnection, audit_log
 from schema.bulk_changes import CancelTasksPayload, ReplayTasksPayload, cancel_tasks, replay_tasks
 from schema.context import Ask
+from schema.dead_letters import (
+    DeadLettersPayload,
+    DeadLetterType,
+    dead_letters,
+    purge_dead_letters,
+    replay_dead_letters,
+)
 from schema.handlers import Handler, handlers
 from schema.live import TaskActivity, TaskEvent, follow_notifications, task_activity, task_events
 from schema.lookup import node, nodes
@@ -94,6 +101,11 @@ class Query:
         resolver=audit_log,
         description="The mutations asked for, the latest first. For administrators bound to no owner.",
     )
+    dead_letters: list[DeadLetterType] = strawberry.field(
+        resolver=dead_letters,
+        description="Events of the tenant that could not be handled or published, of each kind the oldest "
+        "first. For administrators bound to no owner.",
+    )
 
 
 @strawberry.type(description="What can be changed.")
@@ -154,6 +166,13 @@ class Mutation:
     )
     delete_webhook_secret: DeleteWebhookSecretPayload = strawberry.field(
         resolver=delete_webhook_secret, description="Delete a secret: it signs nothing any more."
+    )
+    replay_dead_letters: DeadLettersPayload = strawberry.field(
+        resolver=replay_dead_letters,
+        description="Give events another chance, as if for the first time. Replaying one again does nothing.",
+    )
+    purge_dead_letters: DeadLettersPayload = strawberry.field(
+        resolver=purge_dead_letters, description="Delete events for good that were not handled or published."
     )
     pause_queue: QueuePayload = strawberry.field(
         resolver=pause_queue,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -13,6 +14,8 @@ from domain.attempts.ports import Activity, ActivityFeed, Attempts
 from domain.audit.ports import AuditLog
 from domain.budgets.ports import Budgets
 from domain.clock import Clock, Ids
+from domain.dead_letters.ports import DeadLetters
+from domain.dead_letters.service import DeadLetterService, Settling
 from domain.live.ports import Signals, TaskFeed
 from domain.notifications.ports import NotificationFeed, Notifications
 from domain.notifications.service import NotificationService
@@ -72,6 +75,10 @@ class Services(Protocol):
     def budgets(self) -> Budgets: ...
     @property
     def audit_log(self) -> AuditLog: ...
+    @property
+    def dead_letters(self) -> Mapping[str, DeadLetters]: ...
+    @property
+    def count_settled(self) -> Callable[[Settling, str, int], None]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +92,7 @@ class Context:
     queues: QueueService
     notifications: NotificationService
     webhook_secrets: WebhookSecretService
+    dead_letters: DeadLetterService
     task_feed: TaskFeed
     activity_feed: ActivityFeed
     handlers: Handlers
@@ -135,6 +143,7 @@ class Contexts:
         self._queues = QueueService(services.queues, services.signals)
         self._notifications = NotificationService(services.notifications, services.notification_feed)
         self._webhook_secrets = WebhookSecretService(services.webhook_secrets, services.origins, services.ids)
+        self._dead_letters = DeadLetterService(services.dead_letters, services.count_settled)
 
     def new(self, caller: Caller, traceparent: str) -> Context:
         services = self._services
@@ -155,6 +164,7 @@ class Contexts:
             queues=self._queues,
             notifications=self._notifications,
             webhook_secrets=self._webhook_secrets,
+            dead_letters=self._dead_letters,
             task_feed=services.task_feed,
             activity_feed=services.activity_feed,
             handlers=services.handlers,

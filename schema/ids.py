@@ -34,6 +34,10 @@ def webhook_secret_id(id: UUID) -> strawberry.ID:
     return strawberry.ID(wrap(f"WebhookSecret:{id}"))
 
 
+def dead_letter_id(id: str) -> strawberry.ID:
+    return strawberry.ID(wrap(f"DeadLetter:{id}"))
+
+
 def event_id(task: UUID, version: int) -> strawberry.ID:
     """The same however often the event is delivered."""
     return strawberry.ID(wrap(f"TaskEvent:{task}:{version}"))
@@ -73,6 +77,11 @@ def read_webhook_secret_id(id: strawberry.ID) -> UUID | None:
         case ["WebhookSecret", text]:
             return read_uuid(text)
     return None
+
+
+def read_dead_letter_id(id: strawberry.ID) -> str | None:
+    kind, _, rest = (unwrap(id) or "").partition(":")
+    return rest if kind == "DeadLetter" else None
 
 
 def read_uuid(text: str) -> UUID | None:

@@ -21,6 +21,8 @@ class Permission(StrEnum):
     CHANGE_QUEUES = "CHANGE_QUEUES"
     MANAGE_WEBHOOK_SECRETS = "MANAGE_WEBHOOK_SECRETS"
     READ_AUDIT_LOG = "READ_AUDIT_LOG"
+    MANAGE_DEAD_LETTERS = "MANAGE_DEAD_LETTERS"
+    """Events of the tenant that were set aside: see, replay and purge them."""
     EXECUTE_ANY_DOCUMENT = "EXECUTE_ANY_DOCUMENT"
     """Also where only published ones are executed for the others."""
     READ_SCHEMA = "READ_SCHEMA"
@@ -42,6 +44,7 @@ REQUIREMENTS: Mapping[Permission, Requirement] = {
     Permission.CHANGE_QUEUES: Requirement(Role.ADMIN, whole_tenant=True),
     Permission.MANAGE_WEBHOOK_SECRETS: Requirement(Role.ADMIN, whole_tenant=True),
     Permission.READ_AUDIT_LOG: Requirement(Role.ADMIN, whole_tenant=True),
+    Permission.MANAGE_DEAD_LETTERS: Requirement(Role.ADMIN, whole_tenant=True),
     Permission.EXECUTE_ANY_DOCUMENT: Requirement(Role.ADMIN, whole_tenant=True),
     Permission.READ_SCHEMA: Requirement(Role.ADMIN, whole_tenant=True),
 }

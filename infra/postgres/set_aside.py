@@ -37,7 +37,10 @@ PURGE = f"delete from outbox where partition = -1 and seq in ({_CHOSEN}) returni
 
 
 class PostgresSetAside:
-    """Implements domain.dead_letters.ports.DeadLetters."""
+    """Implements domain.dead_letters.ports.DeadLetters.
+
+    Tenants may not read the outbox: the statements themselves keep to a tenant's own.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database

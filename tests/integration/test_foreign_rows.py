@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.tenancy.model import Caller
-from schema.ids import webhook_secret_id
+from schema.ids import dead_letter_id, webhook_secret_id
 from tests.support.foreign_rows import TENANT, Asked, Bodies, open_foreign_rows
 from tests.support.storage import Storage
 from tests.unit import test_owners as of_owners
@@ -20,7 +20,11 @@ WHO = [
     pytest.param(Caller(tenant="other"), "bob", id="another tenant's"),
     pytest.param(Caller(tenant="other", owner="bob"), "bob", id="another tenant's, of the same owner's name"),
 ]
-NO_IDS = {**of_owners.NO_IDS, "secret": webhook_secret_id(of_owners.NOTHING)}
+NO_IDS = {
+    **of_owners.NO_IDS,
+    "secret": webhook_secret_id(of_owners.NOTHING),
+    "dead letter": dead_letter_id("outbox:0"),
+}
 BY_ID = list(of_tenants.ASKED.values())
 LIVE = [(kind, query) for kind, query in BY_ID if query.startswith("subscription")]
 ALONE = "subscription { notifications { id } }"
@@ -66,6 +70,8 @@ async def test_to_whom_it_belongs_all_of_it_is_there_and_is_told(storage: Storag
         told = await asked.follow([(query, asked.ids[kind]) for kind, query in LIVE] + [(ALONE, "")], bob)
         assert all(data_alone(bodies) for bodies in told), told
         assert (await all_of(asked, bob))["tasks"]["totalCount"] == 2
+        letters = await asked.answer("{ deadLetters { id } }", Caller(tenant=TENANT))
+        assert letters == {"data": {"deadLetters": [{"id": asked.ids["dead letter"]}]}}
 
 
 def data_alone(bodies: Bodies) -> bool:

@@ -17,6 +17,7 @@ from domain.attempts.model import Attempt, AttemptState, Progress
 from domain.attempts.retry import RetryPolicy
 from domain.budgets.ports import Rates
 from domain.contracts.tasks import TaskChangedV1, TaskEventKind
+from domain.dead_letters.service import Settling
 from domain.errors import ForbiddenUrl, Invalid, UnknownHandler
 from domain.live.ports import Signal, SignalWatch
 from domain.notifications.model import Notification, NotificationKind
@@ -30,6 +31,7 @@ from infra.recurrence.reading import ReadRecurrences
 from schema.build import build_schema
 from schema.context import Context, Contexts
 from schema.operations import OperationRequest, Operations, Result
+from tests.support.stored_dead_letters import StoredDeadLetters
 from tests.support.stores import (
     StoredActivity,
     StoredAttempts,
@@ -194,6 +196,7 @@ class Face:
     origins: Rules = field(default_factory=Rules)
     budgets: LeasedBudgets = field(default_factory=lambda: LeasedBudgets(MemoryBuckets(RATES), RATES))
     calls: list[str] = field(default_factory=list)
+    settled: list[tuple[Settling, str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.tasks = StoredTasks(self.clock, self.calls)
@@ -205,6 +208,10 @@ class Face:
         self.notifications = StoredNotifications(self.clock, self.calls)
         self.webhook_secrets = StoredWebhookSecrets(self.clock, self.calls)
         self.audit_log = StoredAuditLog(self.clock)
+        self.dead_letters = {"notifier": StoredDeadLetters(self.calls)}
+
+    def count_settled(self, how: Settling, of: str, number: int) -> None:
+        self.settled.append((how, of, number))
 
     def context(self, caller: Caller = CALLER) -> Context:
         return Contexts(self, poll_interval=POLL).new(caller, TRACEPARENT)

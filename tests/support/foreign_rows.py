@@ -19,7 +19,7 @@ from infra.bootstrap import ApiServices, open_api_services
 from infra.settings import Settings
 from schema.build import build_schema
 from schema.context import Context, Contexts
-from schema.ids import attempt_id, notification_id, schedule_id, task_id, webhook_secret_id
+from schema.ids import attempt_id, dead_letter_id, notification_id, schedule_id, task_id, webhook_secret_id
 from schema.operations import OperationRequest, Operations, Result
 from schema.paging import stream_cursor
 from tests.support.face import TRACEPARENT, event_of
@@ -35,8 +35,11 @@ EVERYTHING = """select json_build_object(
     'attempts', (select json_agg(a order by task_id, number) from attempts as a where tenant = $1),
     'queues', (select json_agg(q order by name) from queues as q where tenant = $1),
     'webhook_secrets', (select json_agg(w order by id) from webhook_secrets as w where tenant = $1),
+    'set_aside', (select json_agg(o order by seq) from outbox as o where partition = -1),
     'read', (select json_agg(read_at order by seq) from notifications where tenant = $1))::text"""
 
+SET_ASIDE = """insert into outbox (partition, event)
+    select -1, event from outbox where event->>'tenant' = $1 limit 1 returning seq"""
 LINE = """insert into task_log (task_id, fence, number, attempt, at, message)
     select $1, 1, coalesce(max(number), 0) + 1, 1, now(), 'It goes on.' from task_log where task_id = $1"""
 
@@ -123,6 +126,8 @@ async def open_foreign_rows(storage: Storage, owner: str | None) -> AsyncIterato
     await storage.audit_log.begin(
         Begun(id=ids.next(), caller=Caller(tenant=TENANT), operation="cancelTask", trace_id="a")
     )
+    async with storage.database.work("test") as connection:
+        set_aside = await connection.fetchval(SET_ASIDE, TENANT)
     async with open_api_services(settings) as services:
         task = await storage.task(started.task_id)
         yield Asked(
@@ -136,5 +141,6 @@ async def open_foreign_rows(storage: Storage, owner: str | None) -> AsyncIterato
                 "notification": notification_id(draft.id),
                 "attempt": attempt_id(task.id, 9),
                 "secret": webhook_secret_id(secret),
+                "dead letter": dead_letter_id(f"outbox:{set_aside}"),
             },
         )

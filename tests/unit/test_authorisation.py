@@ -42,6 +42,7 @@ QUERIES = {
     "handlers": Field(ANY, VIEWER),
     "webhookSecrets": Field(ANY, ADMIN, bound=False),
     "auditLog": Field(ANY, ADMIN, bound=False),
+    "deadLetters": Field(ANY, ADMIN, bound=False),
     "previewRecurrence": Field(f'(recurrence: {{ cron: "0 9 * * *" }}, timeZone: "UTC") {ANY}', VIEWER),
 }
 MUTATIONS = {
@@ -64,6 +65,8 @@ MUTATIONS = {
     "createWebhookSecret": Field(f"(input: {{}}) {ANY}", ADMIN, bound=False),
     "rotateWebhookSecret": Field(f'(input: {{ id: "x" }}) {ANY}', ADMIN, bound=False),
     "deleteWebhookSecret": Field(f'(id: "x") {ANY}', ADMIN, bound=False),
+    "replayDeadLetters": Field(f'(ids: ["x"]) {ANY}', ADMIN, bound=False),
+    "purgeDeadLetters": Field(f'(ids: ["x"]) {ANY}', ADMIN, bound=False),
     "pauseQueue": Field(f'(name: "x") {ANY}', ADMIN, bound=False),
     "resumeQueue": Field(f'(name: "x") {ANY}', ADMIN, bound=False),
     "updateQueue": Field(f'(input: {{ name: "x" }}) {ANY}', ADMIN, bound=False),

@@ -11,10 +11,11 @@ import pytest
 from graphql import GraphQLObjectType
 
 from domain.audit.model import Begun
+from domain.dead_letters.model import DeadLetter
 from domain.tenancy.model import Caller
 from domain.webhooks.model import WebhookSecret
 from schema.build import build_schema
-from schema.ids import webhook_secret_id
+from schema.ids import dead_letter_id, webhook_secret_id
 from schema.paging import stream_cursor
 from tests.support.face import NOW, TENANT, Face
 from tests.unit import test_owners as of_owners
@@ -26,12 +27,18 @@ OF_A_SECRET = {
     "rotate": "mutation { rotateWebhookSecret(input: { id: $id }) { secret errors { code message path } } }",
     "delete": "mutation { deleteWebhookSecret(id: $id) { deletedId errors { code message path } } }",
 }
+LETTER = DeadLetter(of="notifier", key="a:1", tenant=TENANT, at=NOW, what="an event", body="{}")
+OF_A_DEAD_LETTER = {
+    "replay": "mutation { replayDeadLetters(ids: [$id]) { count errors { code } } }",
+    "purge": "mutation { purgeDeadLetters(ids: [$id]) { count errors { code } } }",
+}
 LISTS = [
     *of_owners.LISTS,
     "{ queues { name depth } }",
     "subscription { queueStats { name depth } }",
     "{ webhookSecrets { id } }",
     "{ auditLog { nodes { operation } } }",
+    "{ deadLetters { id } }",
     "{ notifications(first: 9, after: $place) { nodes { id } } }",
     "mutation { markNotificationsRead(input: { upTo: $place }) { count unreadCount } }",
 ]
@@ -41,6 +48,7 @@ ASKED = {
     **{f"notification {name}": ("notification", query) for name, query in of_owners.OF_A_NOTIFICATION.items()},
     **{f"attempt {name}": ("attempt", query) for name, query in of_owners.OF_AN_ATTEMPT.items()},
     **{f"secret {name}": ("secret", query) for name, query in OF_A_SECRET.items()},
+    **{f"dead letter {name}": ("dead letter", query) for name, query in OF_A_DEAD_LETTER.items()},
 }
 OF_NOBODYS_ROWS = {
     *("viewer", "handlers", "previewRecurrence"),
@@ -58,7 +66,8 @@ def full() -> tuple[Face, dict[str, str]]:
     caller = Caller(tenant=TENANT)
     begun = Begun(id=UUID(int=78), caller=caller, operation="cancelTask", trace_id="a")
     face.audit_log.rows[begun.id] = (begun, None)
-    return face, {**ids, "secret": SECRET}
+    face.dead_letters["notifier"].rows.append(LETTER)
+    return face, {**ids, "secret": SECRET, "dead letter": dead_letter_id(LETTER.id)}
 
 
 async def answers(face: Face, query: str, id: str = "") -> list[dict[str, Any]]:
@@ -73,11 +82,16 @@ async def test_a_foreign_id_answers_as_one_of_nothing(name: str) -> None:
     kind, query = ASKED[name]
     face, ids = full()
     before = repr((face.tasks.rows, face.schedules.rows, face.notifications.rows, face.webhook_secrets.rows))
-    nothing = {**of_owners.NO_IDS, "secret": webhook_secret_id(of_owners.NOTHING)}
+    nothing = {
+        **of_owners.NO_IDS,
+        "secret": webhook_secret_id(of_owners.NOTHING),
+        "dead letter": dead_letter_id("notifier:b:1"),
+    }
     assert await answers(face, query, ids[kind]) == await answers(Face(), query, nothing[kind])
     assert before == repr(
         (face.tasks.rows, face.schedules.rows, face.notifications.rows, face.webhook_secrets.rows)
     )
+    assert face.dead_letters["notifier"].rows == [LETTER]
 
 
 @pytest.mark.parametrize("query", LISTS)

@@ -1,0 +1,91 @@
+"""Events of the tenant that could not be handled or published, as GraphQL sees them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+
+from domain.dead_letters.model import Chosen, DeadLetter, named
+from domain.errors import TooMany
+from domain.paging import MAX_PAGE
+from domain.tenancy.permissions import Permission
+from schema.absent import given
+from schema.context import Ask
+from schema.ids import dead_letter_id, read_dead_letter_id
+from schema.paging import First, page_size
+from schema.permissions import changes, needs
+from schema.scalars import Json
+from schema.user_errors import UserError, user_errors
+
+Ids = Annotated[list[strawberry.ID], strawberry.argument(description=f"Up to {MAX_PAGE} of them.")]
+
+
+@strawberry.type(
+    name="DeadLetter",
+    description="An event that could not be handled or published. (Tasks that failed are in `tasks`.)",
+)
+class DeadLetterType:
+    id: strawberry.ID = strawberry.field(description="To replay or purge it by.")
+    of: str = strawberry.field(
+        description="The consumer that could not handle it, or `outbox` when it could not be published."
+    )
+    at: datetime | None = strawberry.field(description="When it happened; null when that cannot be read.")
+    what: str = strawberry.field(description="What kind of event it is, in a few words.")
+    body: Json = strawberry.field(description="The event; a string when it is no JSON.")
+
+    @staticmethod
+    def of_letter(letter: DeadLetter) -> DeadLetterType:
+        return DeadLetterType(
+            id=dead_letter_id(letter.id),
+            of=letter.of,
+            at=letter.at,
+            what=letter.what,
+            body=Json(_read(letter.body)),
+        )
+
+
+@strawberry.type(description="What was done with dead letters.")
+class DeadLettersPayload:
+    count: int = strawberry.field(
+        description="How many it was done with; what is none any more is passed over."
+    )
+    errors: list[UserError] = strawberry.field(description="What was refused; empty when all went well.")
+
+
+@needs(Permission.MANAGE_DEAD_LETTERS)
+async def dead_letters(info: Ask, first: First = strawberry.UNSET) -> list[DeadLetterType]:
+    size = page_size(given(first), "first")
+    letters = await info.context.dead_letters.listed(info.context.caller.tenant)
+    return [DeadLetterType.of_letter(each) for each in letters[:size]]
+
+
+@changes(Permission.MANAGE_DEAD_LETTERS)
+async def replay_dead_letters(info: Ask, ids: Ids) -> DeadLettersPayload:
+    return await _settled(info, ids, info.context.dead_letters.replay)
+
+
+@changes(Permission.MANAGE_DEAD_LETTERS)
+async def purge_dead_letters(info: Ask, ids: Ids) -> DeadLettersPayload:
+    return await _settled(info, ids, info.context.dead_letters.purge)
+
+
+async def _settled(
+    info: Ask, ids: list[strawberry.ID], settle: Callable[[Mapping[str, Chosen]], Awaitable[int]]
+) -> DeadLettersPayload:
+    caller = info.context.acting()
+    if len(ids) > MAX_PAGE:
+        refusal = TooMany(f"At most {MAX_PAGE} are settled at once; these are {len(ids)}.", ("ids",))
+        return DeadLettersPayload(count=0, errors=user_errors(refusal, below=()))
+    known = [known for id in ids if (known := read_dead_letter_id(id)) is not None]
+    return DeadLettersPayload(count=await settle(named(known, caller.tenant)), errors=[])
+
+
+def _read(body: str) -> object:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body
