@@ -13,8 +13,8 @@ from schema.audit_log import AuditLogConnection, audit_log
 from schema.bulk_changes import CancelTasksPayload, ReplayTasksPayload, cancel_tasks, replay_tasks
 from schema.context import Ask
 from schema.dead_letters import (
+    DeadLetter,
     DeadLettersPayload,
-    DeadLetterType,
     dead_letters,
     purge_dead_letters,
     replay_dead_letters,
@@ -101,7 +101,7 @@ class Query:
         resolver=audit_log,
         description="The mutations asked for, the latest first. For administrators bound to no owner.",
     )
-    dead_letters: list[DeadLetterType] = strawberry.field(
+    dead_letters: list[DeadLetter] = strawberry.field(
         resolver=dead_letters,
         description="Events of the tenant that could not be handled or published, of each kind the oldest "
         "first. For administrators bound to no owner.",

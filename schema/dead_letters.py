@@ -9,7 +9,8 @@ from typing import Annotated
 
 import strawberry
 
-from domain.dead_letters.model import Chosen, DeadLetter, named
+from domain.dead_letters.model import Chosen, named
+from domain.dead_letters.model import DeadLetter as DomainLetter
 from domain.errors import TooMany
 from domain.paging import MAX_PAGE
 from domain.tenancy.permissions import Permission
@@ -25,10 +26,9 @@ Ids = Annotated[list[strawberry.ID], strawberry.argument(description=f"Up to {MA
 
 
 @strawberry.type(
-    name="DeadLetter",
     description="An event that could not be handled or published. (Tasks that failed are in `tasks`.)",
 )
-class DeadLetterType:
+class DeadLetter:
     id: strawberry.ID = strawberry.field(description="To replay or purge it by.")
     of: str = strawberry.field(
         description="The consumer that could not handle it, or `outbox` when it could not be published."
@@ -38,8 +38,8 @@ class DeadLetterType:
     body: Json = strawberry.field(description="The event; a string when it is no JSON.")
 
     @staticmethod
-    def of_letter(letter: DeadLetter) -> DeadLetterType:
-        return DeadLetterType(
+    def kept(letter: DomainLetter) -> DeadLetter:
+        return DeadLetter(
             id=dead_letter_id(letter.id),
             of=letter.of,
             at=letter.at,
@@ -57,10 +57,10 @@ class DeadLettersPayload:
 
 
 @needs(Permission.MANAGE_DEAD_LETTERS)
-async def dead_letters(info: Ask, first: First = strawberry.UNSET) -> list[DeadLetterType]:
+async def dead_letters(info: Ask, first: First = strawberry.UNSET) -> list[DeadLetter]:
     size = page_size(given(first), "first")
     letters = await info.context.dead_letters.listed(info.context.caller.tenant)
-    return [DeadLetterType.of_letter(each) for each in letters[:size]]
+    return [DeadLetter.kept(each) for each in letters[:size]]
 
 
 @changes(Permission.MANAGE_DEAD_LETTERS)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aio_pika
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQueue
 
 from domain.dead_letters.events import letter_of, letter_of_many
 from domain.dead_letters.model import LOOKED_AT, Chosen, DeadLetter
@@ -24,6 +24,10 @@ LIMIT = 8.0
 MOST_RETURNS = 10
 """How often a message is returned to its queue before it is put there anew. RabbitMQ counts the returns, and
 from version 4 on removes a message after 20."""
+
+AT_ONCE = 16
+"""Acknowledgements under way. RabbitMQ keeps back those of a channel with many (32, unless configured), and
+forgets them when the channel is closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class RabbitDeadLetters:
 
     async def listed(self, tenant: str | None = None) -> Sequence[DeadLetter]:
         wanted = Chosen(tenant=tenant)
-        async with self._held() as held:
+        async with self._held() as (_, held):
             letters = {one.letter.key: one.letter for one in held if wanted.takes(one.letter)}
         return list(letters.values())
 
@@ -60,26 +64,28 @@ class RabbitDeadLetters:
         return await self._settle(chosen, lambda _: None)
 
     async def _settle(self, chosen: Chosen, destination: Callable[[_Held], Outgoing | None]) -> int:
-        async with self._held() as held:
+        async with self._held() as (queue, held):
             taken = [one for one in held if chosen.takes(one.letter)]
             # A replay that was broken off may have left some of them twice.
             once = {one.letter.key: one for one in taken}
             outgoing = [message for one in once.values() if (message := destination(one)) is not None]
-            await self._moved(taken, outgoing)
+            await self._moved(queue, taken, outgoing)
         return len(once)
 
-    async def _moved(self, taken: Sequence[_Held], outgoing: Sequence[Outgoing]) -> None:
+    async def _moved(self, queue: AbstractQueue, taken: Sequence[_Held], outgoing: Sequence[Outgoing]) -> None:
         """Gone from the queue only when they are safe where they go."""
         if outgoing:
             await self._publish(outgoing)
-        for one in taken:
-            await one.message.ack()
+        for start in range(0, len(taken), AT_ONCE):
+            for one in taken[start : start + AT_ONCE]:
+                await one.message.ack()
+            await queue.get(fail=False)  # answered by the queue itself, after what was said before
 
     def _to_the_consumer(self, one: _Held) -> Outgoing:
         return Outgoing("", self._names.consumer(self._consumer), _afresh(one.message), mandatory=True)
 
     @asynccontextmanager
-    async def _held(self) -> AsyncIterator[list[_Held]]:
+    async def _held(self) -> AsyncIterator[tuple[AbstractQueue, list[_Held]]]:
         with told_as_unavailable():
             async with asyncio.timeout(LIMIT):
                 async with (await self._consuming.ready()).channel() as channel:
@@ -87,9 +93,9 @@ class RabbitDeadLetters:
                     held: list[_Held] = []
                     while len(held) < LOOKED_AT and (message := await queue.get(fail=False)) is not None:
                         held.append(_Held(message, _letter(self._consumer, message)))
-                    yield held
+                    yield queue, held
                     worn = [one for one in held if not one.message.processed and _is_worn(one.message)]
-                    await self._moved(worn, [self._to_the_end(one) for one in worn])
+                    await self._moved(queue, worn, [self._to_the_end(one) for one in worn])
 
     def _to_the_end(self, one: _Held) -> Outgoing:
         return Outgoing(self._names.dead, self._consumer, _afresh(one.message), mandatory=True)

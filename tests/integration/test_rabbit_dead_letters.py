@@ -129,5 +129,19 @@ async def test_only_the_oldest_are_looked_at(bus: RabbitBus, monkeypatch: pytest
     assert [letter.key for letter in await dead.listed()] == [events[2].event_id]
 
 
+async def test_many_at_once_are_gone_when_the_replay_has_answered(bus: RabbitBus) -> None:
+    """RabbitMQ forgets acknowledgements that it has not passed on to the queue when their channel is closed."""
+    events = [an_event(tenant="acme" if number % 4 else "other") for number in range(800)]
+    await set_aside(bus, *[failed_message(event, 5) for event in events])
+    dead = bus.set_aside()[NAME]
+    assert await dead.replay(Chosen(tenant="acme")) == 600
+
+    async def all_returned() -> bool:
+        return (await bus.dead_letters())[NAME] >= 200
+
+    await until(all_returned)
+    assert len(await dead.listed()) == 200
+
+
 async def _never(_: Sequence[Event]) -> None:
     raise AssertionError("it cannot be read")
