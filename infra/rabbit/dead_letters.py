@@ -12,9 +12,10 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQu
 
 from domain.dead_letters.events import letter_of, letter_of_many
 from domain.dead_letters.model import LOOKED_AT, Chosen, DeadLetter
+from domain.errors import Unavailable
 from infra.rabbit.consumer import Publish
 from infra.rabbit.event_wire import Unreadable, read_events
-from infra.rabbit.faults import told_as_unavailable
+from infra.rabbit.faults import DEPENDENCY, told_as_unavailable
 from infra.rabbit.link import Link
 from infra.rabbit.names import Names
 from infra.rabbit.publisher import Outgoing
@@ -86,9 +87,12 @@ class RabbitDeadLetters:
 
     @asynccontextmanager
     async def _held(self) -> AsyncIterator[tuple[AbstractQueue, list[_Held]]]:
+        connection = self._consuming.session
+        if connection is None:
+            raise Unavailable(DEPENDENCY)
         with told_as_unavailable():
             async with asyncio.timeout(LIMIT):
-                async with (await self._consuming.ready()).channel() as channel:
+                async with connection.channel() as channel:
                     queue = await channel.get_queue(self._names.dead_letters(self._consumer), ensure=False)
                     held: list[_Held] = []
                     while len(held) < LOOKED_AT and (message := await queue.get(fail=False)) is not None:

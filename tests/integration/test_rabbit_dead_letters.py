@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import aio_pika
@@ -17,6 +18,7 @@ from infra.rabbit.event_wire import failed_message, packed
 from infra.rabbit.publisher import Outgoing
 from tests.support.buses import an_event, open_rabbit, pending
 from tests.support.consumer_queues import dead_messages
+from tests.support.processes import free_port
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.rabbit
@@ -141,6 +143,13 @@ async def test_many_at_once_are_gone_when_the_replay_has_answered(bus: RabbitBus
 
     await until(all_returned)
     assert len(await dead.listed()) == 200
+
+
+async def test_without_rabbitmq_it_is_told_at_once(namespace: str) -> None:
+    async with open_rabbit(namespace, f"amqp://guest:guest@127.0.0.1:{free_port()}/") as gone:
+        async with asyncio.timeout(1):
+            with pytest.raises(Unavailable):
+                await gone.set_aside()[NAME].listed()
 
 
 async def _never(_: Sequence[Event]) -> None:
