@@ -78,7 +78,9 @@ async def main(subscribers: int, seconds: float, documents: str) -> None:
 
 
 def _app(face: Face, feed: LiveTaskFeed, registry: CollectorRegistry, subscribers: int) -> ASGIApp:
-    services = cast(Services, SimpleNamespace(**vars(face) | {"task_feed": feed}))
+    services = cast(
+        Services, SimpleNamespace(**vars(face) | {"task_feed": feed, "count_settled": face.count_settled})
+    )
     contexts, metrics = Contexts(services, poll_interval=POLL), ApiMetrics(registry)
     operations = Operations(build_schema(), metrics.fell_back)
     graph = Graph(
