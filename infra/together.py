@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 from domain.errors import Unavailable
@@ -19,6 +20,12 @@ A = TypeVar("A")
 class _Asked(Generic[Q, A]):
     question: Q
     answer: asyncio.Future[A]
+
+
+@dataclass(slots=True, eq=False)
+class _Work(Generic[Q, A]):
+    waiting: list[_Asked[Q, A]]
+    under_way: list[_Asked[Q, A]] = field(default_factory=list)
 
 
 class Together(Generic[K, Q, A]):
@@ -40,20 +47,26 @@ class Together(Generic[K, Q, A]):
         if key in self._waiting:
             self._waiting[key].append(asked)
         else:
-            self._waiting[key] = [asked]
-            self._tasks.start(self._work_for(key), "together")
+            work = _Work([asked])
+            task = self._tasks.start(self._work_for(key, work), "together")
+            self._waiting[key] = work.waiting
+            # A task that is cancelled before its first step never runs.
+            task.add_done_callback(partial(self._end, key, work))
         return await asked.answer
 
-    async def _work_for(self, key: K) -> None:
+    async def _work_for(self, key: K, work: _Work[Q, A]) -> None:
         """Until nobody waits. Not interrupted by who asked: a statement is of others too."""
-        together: list[_Asked[Q, A]] = []
-        try:
-            while waiting := self._waiting[key]:
-                together, self._waiting[key] = waiting[: self._most], waiting[self._most :]
-                await self._answer(key, together)
-        finally:
-            for asked in (*together, *self._waiting.pop(key)):
-                asked.answer.cancel()  # those that have no answer: we are being stopped
+        while work.waiting:
+            work.under_way = work.waiting[: self._most]
+            del work.waiting[: self._most]
+            await self._answer(key, work.under_way)
+        del self._waiting[key]
+
+    def _end(self, key: K, work: _Work[Q, A], _: asyncio.Task[None]) -> None:
+        if self._waiting.get(key) is work.waiting:
+            del self._waiting[key]
+        for asked in (*work.under_way, *work.waiting):
+            asked.answer.cancel()  # those that have no answer: we are being stopped
 
     async def _answer(self, key: K, together: Sequence[_Asked[Q, A]]) -> None:
         try:

@@ -71,12 +71,12 @@ async def test_without_what_it_can_do_without_it_is_degraded_and_serves(gone: st
 async def test_dependencies_that_do_not_answer_cost_one_time_limit_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health, "CHECK_TIMEOUT", 0.1)
+    monkeypatch.setattr(health, "CHECK_TIMEOUT", 0.5)
     started = perf_counter()
     answer = await ask(
         small_app(checks={"postgres": mute, "redis": mute, "rabbitmq": mute}), "/health/readiness"
     )
-    assert perf_counter() - started < 0.25
+    assert perf_counter() - started < 1
     assert answer.status_code == 503
     assert {check["status"] for check in answer.json()["checks"].values()} == {"down"}
 
