@@ -434,7 +434,7 @@ async def _open_callers(services: Services) -> AsyncIterator[Callers]:
         yield Everyone(settings.tenant)
         return
     try:
-        async with open_jwts(settings, services.clock) as jwts:
+        async with open_jwts(settings, services.clock, services.metrics) as jwts:
             yield Known(services.access_tokens, jwts, services.clock)
     except KeySetNotRead as error:
         raise CannotStart(f"CARILLON_JWT_KEY_SET cannot be read: {error}") from error

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -133,11 +134,15 @@ def test_what_signs_nothing_we_take_is_no_key_of_ours() -> None:
 
 async def test_a_file_that_cannot_be_read_is_told_at_once_and_a_url_is_waited_for(tmp_path: Path) -> None:
     with pytest.raises(KeySetNotRead):
-        async with open_jwts(jwt_settings(jwt_key_set=str(tmp_path / "none.json")), SystemClock()):
+        async with open_jwts(
+            jwt_settings(jwt_key_set=str(tmp_path / "none.json")), SystemClock(), CollectorRegistry()
+        ):
             raise NotImplementedError
     async with published() as (place, address):
         place.status = 503
-        async with open_jwts(jwt_settings(jwt_key_set=f"{address}/keys"), SystemClock()) as jwts:
+        async with open_jwts(
+            jwt_settings(jwt_key_set=f"{address}/keys"), SystemClock(), CollectorRegistry()
+        ) as jwts:
             assert jwts is not None
             with pytest.raises(Unavailable):
                 await jwts.read(Issuer().sign())

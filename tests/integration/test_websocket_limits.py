@@ -14,13 +14,10 @@ from websockets.exceptions import ConnectionClosed
 
 from api.payloads import MAX_BYTES
 from domain.tenancy.model import Role
-from infra.authentication.jwts import JwtReader
-from infra.authentication.key_set import KeySet
-from infra.system import SystemClock
 from tests.support.callers import Tokens
 from tests.support.event_stream import EVENTS
 from tests.support.graphql_client import http_client, raw_socket
-from tests.support.jwts import Issuer, jwt_settings
+from tests.support.jwts import Issuer, reader_of
 from tests.support.serving import serving
 from tests.support.small_graph import Watched, small_app
 from tests.support.socket_talk import ACK, INIT, closing, hear, say, subscribe
@@ -62,7 +59,7 @@ async def test_with_its_credential_ends_the_right_to_hear_or_ask_anything_more(
     storage: Storage, kind: str
 ) -> None:
     issuer, watched = Issuer(), Watched()
-    tokens = Tokens(storage, remembered=timedelta(seconds=60), jwts=reader_of(issuer))
+    tokens = Tokens(storage, remembered=timedelta(seconds=60), jwts=reader_of(issuer, jwt_leeway=0))
     if kind == "JWT":
         credential = issuer.sign(exp=int(time.time()) + 2)
     else:
@@ -81,14 +78,6 @@ async def test_with_its_credential_ends_the_right_to_hear_or_ask_anything_more(
         assert moments > 0
         assert client.close_code == 4403
         await until(lambda: watched.open == 0)
-
-
-def reader_of(issuer: Issuer) -> JwtReader:
-    async def key_set() -> bytes:
-        return issuer.key_set
-
-    settings = jwt_settings(jwt_leeway=0)
-    return JwtReader(KeySet(key_set, settings.jwt_algorithms), settings, SystemClock())
 
 
 @pytest.fixture

@@ -12,8 +12,13 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from prometheus_client import CollectorRegistry
 
+from infra.authentication.jwts import JwtReader
+from infra.authentication.key_set import KeySet
+from infra.authentication.refused import RefusedJwts
 from infra.settings import Settings
+from infra.system import SystemClock
 from tests.support.engine_fakes import settings_of
 
 ISSUER, AUDIENCE = "https://id.example.com/", "carillon"
@@ -73,6 +78,17 @@ def jwt_settings(**settings: Any) -> Settings:
         "jwt_audience": AUDIENCE,
     }
     return settings_of(**configured | settings)
+
+
+def reader_of(issuer: Issuer, registry: CollectorRegistry | None = None, **settings: Any) -> JwtReader:
+    """Who takes the JWTs of this issuer."""
+
+    async def key_set() -> bytes:
+        return issuer.key_set
+
+    configured, clock = jwt_settings(**settings), SystemClock()
+    keys = KeySet(key_set, configured.jwt_algorithms)
+    return JwtReader(keys, configured, clock, RefusedJwts(clock, registry or CollectorRegistry()))
 
 
 def by_hand(header: dict[str, Any], claims: dict[str, Any], signature: bytes = b"") -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
+from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from domain.errors import Unauthenticated, Unavailable
@@ -19,18 +20,13 @@ from domain.tenancy.model import Caller, Role
 from domain.tenancy.ports import Identified
 from infra.authentication.jwts import STANDS, JwtReader
 from infra.authentication.key_set import KeySet
+from infra.authentication.refused import RefusedJwts
 from infra.system import SystemClock
-from tests.support.jwts import AUDIENCE, ISSUER, Issuer, by_hand, jwt_settings
+from tests.support.jwts import AUDIENCE, ISSUER, Issuer, by_hand, jwt_settings, reader_of
 
 
 async def read(issuer: Issuer, text: str, **settings: Any) -> Identified:
-    configured = jwt_settings(**settings)
-
-    async def key_set() -> bytes:
-        return issuer.key_set
-
-    keys = KeySet(key_set, configured.jwt_algorithms)
-    return await JwtReader(keys, configured, SystemClock()).read(text)
+    return await reader_of(issuer, **settings).read(text)
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
@@ -185,10 +181,10 @@ async def test_without_any_keys_it_is_tried_again_later() -> None:
     async def away() -> bytes:
         raise OSError("gone")
 
-    settings = jwt_settings()
+    settings, clock = jwt_settings(), SystemClock()
     keys = KeySet(away, settings.jwt_algorithms)
     with pytest.raises(Unavailable):
-        await JwtReader(keys, settings, SystemClock()).read(Issuer().sign())
+        await JwtReader(keys, settings, clock, RefusedJwts(clock, CollectorRegistry())).read(Issuer().sign())
 
 
 @pytest.mark.parametrize(
