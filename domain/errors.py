@@ -102,12 +102,9 @@ class Unauthenticated(Exception):  # noqa: N818  says what the caller meets
 
 
 class Forbidden(Exception):  # noqa: N818  says what the caller meets
-    """Your role does not allow this."""
+    """A right is needed that the caller does not have; the message names it."""
 
     code: ClassVar[str] = "FORBIDDEN"
-
-    def __init__(self) -> None:
-        super().__init__(self.__doc__)
 
 
 class Unavailable(Exception):  # noqa: N818  says what the caller meets

@@ -34,7 +34,12 @@ CODES = (
     ErrorCode("DOCUMENT_NOT_TRUSTED", "400", NO, "Only published documents are executed here."),
     ErrorCode("DOCUMENT_TOO_LARGE", "400", NO, "The document has too many characters."),
     ErrorCode("FIELD_REPEATED", "400", NO, "One name stands too often in one place."),
-    ErrorCode("FORBIDDEN", "200", NO, "The caller's role does not allow it."),
+    ErrorCode(
+        "FORBIDDEN",
+        "200",
+        NO,
+        "The caller lacks a right, which the message names, by their role or as bound to an owner.",
+    ),
     ErrorCode(
         "INTERNAL", "500, a field's 200", "perhaps", "A fault of ours; its cause is logged under the `id`."
     ),

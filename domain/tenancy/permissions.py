@@ -52,11 +52,19 @@ _RANK = {role: rank for rank, role in enumerate((Role.VIEWER, Role.EDITOR, Role.
 
 
 def may(caller: Caller, permission: Permission) -> bool:
-    needed = REQUIREMENTS[permission]
-    return _RANK[caller.role] >= _RANK[needed.role] and not (needed.whole_tenant and caller.owner is not None)
+    return _lacking(caller, permission) is None
 
 
 def authorise(caller: Caller, permission: Permission) -> None:
     """Raises Forbidden."""
-    if not may(caller, permission):
-        raise Forbidden
+    lacking = _lacking(caller, permission)
+    if lacking is not None:
+        raise Forbidden(f"This needs the right {permission}, which {lacking} not have.")
+
+
+def _lacking(caller: Caller, permission: Permission) -> str | None:
+    """Who does not have it, of all that the caller is. The binding goes first: no role makes up for it."""
+    needed = REQUIREMENTS[permission]
+    if needed.whole_tenant and caller.owner is not None:
+        return "callers bound to an owner do"
+    return None if _RANK[caller.role] >= _RANK[needed.role] else f"role {caller.role} does"

@@ -9,8 +9,9 @@ import pytest
 import strawberry
 from graphql import GraphQLObjectType
 
+from domain.errors import Forbidden
 from domain.tenancy.model import Caller, Role
-from domain.tenancy.permissions import REQUIREMENTS, Permission
+from domain.tenancy.permissions import REQUIREMENTS, Permission, authorise
 from schema import build
 from schema.build import build_schema
 from schema.ids import task_id
@@ -123,6 +124,33 @@ def test_a_field_that_does_not_say_what_it_needs_is_not_served(monkeypatch: pyte
     monkeypatch.setattr(build, "Query", Query)
     with pytest.raises(TypeError, match=r"Query\.anyone"):
         build_schema()
+
+
+@pytest.mark.parametrize(
+    ("permission", "role", "owner", "message"),
+    [
+        (Permission.CHANGE, VIEWER, None, "This needs the right CHANGE, which role VIEWER does not have."),
+        (Permission.CHANGE, VIEWER, "alice", "This needs the right CHANGE, which role VIEWER does not have."),
+        (
+            Permission.READ_QUEUES,
+            VIEWER,
+            "alice",
+            "This needs the right READ_QUEUES, which callers bound to an owner do not have.",
+        ),
+        (
+            Permission.CHANGE_QUEUES,
+            VIEWER,  # no other role would help
+            "alice",
+            "This needs the right CHANGE_QUEUES, which callers bound to an owner do not have.",
+        ),
+    ],
+)
+def test_who_may_not_is_told_which_right_is_missing_and_why(
+    permission: Permission, role: Role, owner: str | None, message: str
+) -> None:
+    with pytest.raises(Forbidden) as refusal:
+        authorise(Caller(tenant=TENANT, role=role, owner=owner), permission)
+    assert str(refusal.value) == message
 
 
 def test_every_permission_has_its_requirement() -> None:
