@@ -29,10 +29,11 @@ _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 
 
 class PayloadError(ValueError):
-    """The payload does not fit the handler; `path` names the field."""
+    """The payload does not fit the handler; `path` names the field, and `message` says why."""
 
     def __init__(self, message: str, path: tuple[str, ...]) -> None:
-        super().__init__(message)
+        super().__init__(f"{'.'.join(path)}: {message}" if path else message)
+        self.message = message
         self.path = path
 
 

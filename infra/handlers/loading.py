@@ -85,7 +85,7 @@ class LoadedHandlers:
         try:
             mark.payload.arguments(run.payload)
         except PayloadError as error:
-            raise Invalid(str(error), ("payload", *error.path)) from None
+            raise Invalid(error.message, ("payload", *error.path)) from None
 
     async def run(self, run: Run, call: Call, reporter: Reporter) -> Outcome:
         """As the port says. Cancelled a second time, it no longer waits for a plain handler's thread."""
@@ -96,8 +96,7 @@ class LoadedHandlers:
         try:
             arguments = mark.payload.arguments(run.payload)
         except PayloadError as error:
-            where = ".".join(error.path)
-            return _failed("InvalidPayload", f"{where}: {error}" if where else str(error), retryable=False)
+            return _failed("InvalidPayload", str(error), retryable=False)
         if mark.is_async:
             return await self._on_the_loop(mark, arguments, call, reporter)
         return await self._in_a_thread(mark, arguments, call, reporter)

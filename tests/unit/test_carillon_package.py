@@ -195,6 +195,14 @@ def test_a_payload_that_does_not_fit_is_refused_by_field(
     assert refused(greet, payload).path == path
 
 
+def test_a_refused_payload_is_told_with_its_field() -> None:
+    refusal = refused(take, {"number": 1, "lines": [{"count": 2}]})
+    assert str(refusal) == "lines.0.item: Field required"
+    assert refusal.message == "Field required"
+    whole = refused(greet, {"name": "\ud800"})
+    assert str(whole) == whole.message
+
+
 def test_what_json_says_with_strings_becomes_what_the_types_say() -> None:
     payload = {"at": "2026-01-01T12:00:00+02:00", "size": "large", "pair": [1, "x"], "json": {"a": []}}
     said = "2026-01-01T12:00:00+02:00 LARGE (1, 'x') {'a': []} "
