@@ -23,7 +23,7 @@ from schema.ids import event_id, read_task_id, task_id
 from schema.notifications import NotificationNode, Owner
 from schema.paging import read_stream_cursor
 from schema.permissions import needs
-from schema.refusals import invalid, not_found
+from schema.refusals import invalid, not_found, refused
 from schema.scalars import Cursor
 from schema.tasks import TaskNode
 
@@ -78,7 +78,8 @@ async def follow_notifications(
 ) -> AsyncGenerator[NotificationNode, None]:
     context = info.context
     # A client that reconnects by itself repeats the operation as it was, and only this is new.
-    seq = _seq(Cursor(context.resume_after) if context.resume_after is not None else given(after))
+    remembered = context.resume_after
+    seq = _seq(given(after)) if remembered is None else _resumed_seq(remembered)
     following = context.notifications.follow(context.caller, after=seq, owner=read_line("owner", given(owner)))
     async with aclosing(following):
         async for notification in following:
@@ -114,6 +115,13 @@ def _seq(cursor: Cursor | None) -> int | None:
     seq = read_stream_cursor(cursor)
     if seq is None:
         raise invalid("`after` is no cursor of a notification.", "after")
+    return seq
+
+
+def _resumed_seq(remembered: str) -> int:
+    seq = read_stream_cursor(remembered)
+    if seq is None:
+        raise refused("INVALID", "The header `Last-Event-ID` holds no cursor of a notification.")
     return seq
 
 

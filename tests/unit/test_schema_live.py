@@ -193,14 +193,24 @@ async def test_each_notification_tells_its_place_though_it_was_not_selected(face
 
 async def test_what_a_client_remembers_beside_the_operation_goes_before_its_variables(face: Face) -> None:
     request = OperationRequest(NOTIFICATIONS, {"after": stream_cursor(3)})
-    for remembered, refused in ((stream_cursor(7), False), ("nonsense", True)):
-        context = replace(face.context(), resume_after=remembered)
-        stream = await operations().subscribe(request, partial(replace, context))
-        assert not isinstance(stream, Result)
-        async with aclosing(stream):
-            bodies = [body async for body in stream]
-        assert bool(bodies) is refused
+    assert await resumed(face, request, stream_cursor(7)) == []
     assert face.notification_feed.asked == (7, None)
+
+
+async def test_a_header_that_holds_no_cursor_is_refused_by_its_name(face: Face) -> None:
+    for remembered in ("nonsense", task_id(UUID(int=1))):
+        [body] = await resumed(face, OperationRequest(NOTIFICATIONS), remembered)
+        [error] = body["errors"]
+        assert error["message"] == "The header `Last-Event-ID` holds no cursor of a notification."
+        assert error["extensions"] == {"code": "INVALID"}, "no argument was given"
+
+
+async def resumed(face: Face, request: OperationRequest, remembered: str) -> list[dict[str, Any]]:
+    context = replace(face.context(), resume_after=remembered)
+    stream = await operations().subscribe(request, partial(replace, context))
+    assert not isinstance(stream, Result)
+    async with aclosing(stream):
+        return [body async for body in stream]
 
 
 @pytest.mark.parametrize("after", ["", "nonsense", task_id(UUID(int=1))])
