@@ -24,7 +24,7 @@ _NAME = re.compile(
 )
 _HOST = re.compile(r"[^/?#]*//(?:[^/?#]*@)?([^/?#:]*)")
 _NUMERIC = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
-_DISGUISED = "An address is written as four decimal numbers, without leading zeros"
+_DISGUISED = "An address is written as four decimal numbers, without leading zeros."
 _INNER = re.compile(r"(.*\.)?(localhost|localdomain|local|internal|home\.arpa)")
 _METADATA = frozenset({"metadata.google.internal", "metadata", "instance-data", "instance-data.ec2.internal"})
 
@@ -71,15 +71,15 @@ class Rules:
         """Where `url` leads, in the form that is dialled. Raises Invalid or ForbiddenUrl."""
         parsed = _parsed(url)
         if parsed.scheme not in ("https", "http"):
-            raise ForbiddenUrl("Webhooks go to https URLs only", _PATH)
+            raise ForbiddenUrl("Webhooks go to https URLs only.", _PATH)
         if parsed.scheme == "http" and not self.allow_insecure:
             raise ForbiddenUrl(
-                "Webhooks go to https URLs only: CARILLON_HTTP_ALLOW_INSECURE admits plain http", _PATH
+                "Webhooks go to https URLs only: CARILLON_HTTP_ALLOW_INSECURE admits plain http.", _PATH
             )
         if parsed.userinfo:
-            raise ForbiddenUrl("A webhook's URL may not carry credentials: use a header", _PATH)
+            raise ForbiddenUrl("A webhook's URL may not carry credentials: use a header.", _PATH)
         if "#" in url:
-            raise Invalid("A webhook's URL has no fragment: leave out what follows #", _PATH)
+            raise Invalid("A webhook's URL has no fragment: leave out # and what follows.", _PATH)
         port = _port(parsed)
         host = parsed.raw_host.decode("ascii").removesuffix(".")
         host = self._checked_host(host, port, plain=parsed.scheme == "http")
@@ -93,7 +93,8 @@ class Rules:
             refusal.path = ()
             raise
         if destination.target != b"/" or text.endswith("?"):
-            raise Invalid("An origin is https://host or https://host:port, without a path")
+            plain = " (or http)" if self.allow_insecure else ""
+            raise Invalid(f"An origin is https://host or https://host:port{plain}, without a path.")
         return destination.origin
 
     def _checked_host(self, host: str, port: int, *, plain: bool) -> str:
@@ -105,41 +106,42 @@ class Rules:
                 raise ForbiddenUrl(_inner("address"), _PATH)
             usual = usual or within(address, self.networks)
         elif host in _METADATA:
-            raise ForbiddenUrl("Webhooks may not be sent to a metadata service", _PATH)
+            raise ForbiddenUrl("Webhooks may not be sent to a metadata service.", _PATH)
         elif _INNER.fullmatch(host) and not self.networks:
             raise ForbiddenUrl(_inner("name"), _PATH)
         elif self.networks:
             usual = True  # the name may lead to a network that is allowed: the guard sees where it leads
         if not usual:
-            raise ForbiddenUrl("Webhooks may be sent to the ports 443 and 8443 only", _PATH)
+            ports = "80, 443 and 8443" if plain else "443 and 8443"
+            raise ForbiddenUrl(f"Webhooks may be sent to the ports {ports} only.", _PATH)
         return host if address is None else str(address)
 
 
 def _inner(what: str) -> str:
-    return f"Webhooks may not be sent to an inner {what} unless CARILLON_HTTP_ALLOWED_NETWORKS admits it"
+    return f"Webhooks may not be sent to an inner {what} unless CARILLON_HTTP_ALLOWED_NETWORKS admits it."
 
 
 def _parsed(url: str) -> httpx2.URL:
     if len(url) > LENGTH:
-        raise Invalid(f"A webhook's URL has at most {LENGTH} characters", _PATH)
+        raise Invalid(f"A webhook's URL has at most {LENGTH} characters.", _PATH)
     if _UNPRINTABLE.search(url):
-        raise Invalid("A webhook's URL has no spaces, control characters or backslashes", _PATH)
+        raise Invalid("A webhook's URL has no spaces, control characters or backslashes.", _PATH)
     try:
         parsed = httpx2.URL(url)
     except (httpx2.InvalidURL, ValueError) as error:
         host = _HOST.match(url)
         if host is not None and _NUMERIC.fullmatch(host[1].lower()):
             raise ForbiddenUrl(_DISGUISED, _PATH) from error
-        raise Invalid("This is not a URL", _PATH) from error
+        raise Invalid("This is not a URL.", _PATH) from error
     if not parsed.scheme:
-        raise Invalid("It must begin with https://", _PATH)
+        raise Invalid("It must begin with `https://`.", _PATH)
     return parsed
 
 
 def _port(url: httpx2.URL) -> int:
     port = _DEFAULT_PORTS[url.scheme] if url.port is None else url.port
     if not 0 < port < 65_536:  # noqa: PLR2004  TCP's own bounds
-        raise Invalid("A port is a number from 1 to 65535", _PATH)
+        raise Invalid("A port is a number from 1 to 65535.", _PATH)
     return port
 
 
@@ -149,7 +151,7 @@ def _literal(host: str) -> Address | None:
     Raises Invalid for what is neither, ForbiddenUrl for an address in disguise (decimal, octal, hex, short).
     """
     if not host:
-        raise Invalid("A webhook's URL needs a host", _PATH)
+        raise Invalid("A webhook's URL needs a host.", _PATH)
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -157,5 +159,5 @@ def _literal(host: str) -> Address | None:
     if _NUMERIC.fullmatch(host):
         raise ForbiddenUrl(_DISGUISED, _PATH)
     if not _NAME.fullmatch(host):
-        raise Invalid("This is not the name of a host", _PATH)
+        raise Invalid("This is not the name of a host.", _PATH)
     return None

@@ -24,21 +24,21 @@ _RESERVED = re.compile(
 def check_headers(headers: Mapping[str, str | SealedValue]) -> None:
     """Raises Invalid, naming the header."""
     if len(headers) > COUNT:
-        raise Invalid(f"A webhook has at most {COUNT} headers of its own", ("headers",))
+        raise Invalid(f"A webhook has at most {COUNT} headers of its own.", ("headers",))
     if sum(len(name) + len(str(value)) for name, value in headers.items()) > SIZE:
-        raise Invalid(f"The headers of a webhook have at most {SIZE} bytes in all", ("headers",))
+        raise Invalid(f"The headers of a webhook have at most {SIZE} bytes in all.", ("headers",))
     seen: set[str] = set()
     for name, value in headers.items():
         if not _TOKEN.fullmatch(name):
-            raise Invalid("The name of a header is 1 to 100 letters, digits and hyphens", ("headers",))
+            raise Invalid("The name of a header is 1 to 100 letters, digits and hyphens.", ("headers",))
         path = ("headers", name)
         if _RESERVED.fullmatch(name.lower()):
-            raise Invalid("This header is set by Carillon", path)
+            raise Invalid("This header is set by Carillon.", path)
         if name.lower() in seen:
-            raise Invalid("This header is given twice", path)
+            raise Invalid("This header is given twice.", path)
         seen.add(name.lower())
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
-            raise Invalid("The value of a header is printable ASCII, without spaces around it", path)
+            raise Invalid("The value of a header is printable ASCII, without spaces around it.", path)
 
 
 def check_credentials(headers: Mapping[str, str | SealedValue], *, encrypts: bool) -> None:
@@ -47,6 +47,6 @@ def check_credentials(headers: Mapping[str, str | SealedValue], *, encrypts: boo
         if not is_credential(name):
             continue
         if value == REDACTED:
-            raise Invalid("This is how a kept value is shown: give the value itself", ("headers", name))
+            raise Invalid("This is how a kept value is shown: give the value itself.", ("headers", name))
         if not encrypts:
             raise NothingEncrypts(path=("headers", name))

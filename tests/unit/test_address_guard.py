@@ -246,6 +246,29 @@ def test_a_host_is_dialled_in_its_ascii_form_without_the_trailing_dot() -> None:
     assert (six.host, six.authority) == ("2606:4700:4700::1111", "[2606:4700:4700::1111]")
 
 
+@pytest.mark.parametrize(
+    ("insecure", "message"),
+    [
+        (False, "An origin is https://host or https://host:port, without a path."),
+        (True, "An origin is https://host or https://host:port (or http), without a path."),
+    ],
+)
+def test_an_origin_with_a_path_is_told_what_the_settings_take(insecure: bool, message: str) -> None:
+    rules = Rules(allow_insecure=insecure, networks=networks("127.0.0.0/8"))
+    with pytest.raises(Invalid) as refusal:
+        rules.origin("https://127.0.0.1:8195/x")
+    assert refusal.value.message == message
+
+
+def test_an_unusual_port_is_told_which_ones_are_usual() -> None:
+    for url, ports in (
+        ("https://example.com:22", "443 and 8443"),
+        ("http://example.com:22", "80, 443 and 8443"),
+    ):
+        with pytest.raises(ForbiddenUrl, match=f"the ports {ports} only\\."):
+            Rules(allow_insecure=True).read(url)
+
+
 def test_an_allowed_network_may_be_named_with_any_port_and_by_an_inner_name() -> None:
     rules = Rules(allow_insecure=True, networks=networks("127.0.0.0/8"))
     assert rules.read("http://127.0.0.1:9000/").port == 9000
