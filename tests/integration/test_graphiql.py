@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 import strawberry
 import uvicorn
-from graphql import build_schema, parse, validate
+from graphql import OperationDefinitionNode, build_schema, parse, validate
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -36,6 +36,8 @@ ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "api/graphiql/static"
 CONTRACT = ROOT / "schema/schema.graphql"
 TABS = "Array.from(document.querySelectorAll('.graphiql-tab'), tab => tab.innerText)"
+MOST_SHOWN = 46
+"""Characters of a line that can be seen in a window 1,300 pixels wide."""
 EDITORS = "document.querySelectorAll('.CodeMirror')"  # query, variables, headers, result
 
 
@@ -190,9 +192,25 @@ def test_a_tab_of_the_page_is_valid_in_the_schema(tab: Path) -> None:
 def test_the_tab_for_a_published_document_names_the_one_that_the_manifest_beside_it_publishes() -> None:
     manifest = json.loads((ROOT / "api/graphiql/published-documents.json").read_text())
     (text,) = read_manifest(manifest)
-    comments, _, rest = (STATIC / "published.graphql").read_text().rpartition("# it is a subscription.\n")
+    comments, _, rest = (
+        (STATIC / "published.graphql").read_text().rpartition("# and whether it is a subscription.\n")
+    )
     assert rest.strip() == text
     assert f"# documentId: sha256:{hash_of(text)}\n" in comments
+
+
+@pytest.mark.parametrize("tab", sorted(STATIC.glob("*.graphql")), ids=lambda path: path.stem)
+def test_no_line_of_a_tab_runs_under_the_buttons_of_the_editor(tab: Path) -> None:
+    lines = tab.read_text().splitlines()
+    # An id is as long as it is, and a text that is published is as its manifest has it.
+    apart = ("# documentId:", "  tasks(first:")
+    assert [line for line in lines if len(line) > MOST_SHOWN and not line.startswith(apart)] == []
+
+
+def test_what_a_tab_lists_first_needs_no_variable_that_is_to_be_found_out() -> None:
+    first = parse((STATIC / "task-activity.graphql").read_text()).definitions[0]
+    assert isinstance(first, OperationDefinitionNode)
+    assert not first.variable_definitions
 
 
 def test_the_page_opens_each_tab_there_is() -> None:
@@ -243,7 +261,7 @@ async def test_the_page_starts_in_a_browser_without_an_error_and_asks_no_other_h
             "Notifications",
             "TaskEvents",
             "CreateSchedule",
-            "TaskActivity",
+            "TaskToFollow",
             "PublishedTasks",
         ]
         assert browser.errors == []
