@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio.transports import BaseTransport
 from collections.abc import Callable
 from typing import cast
 
 from starlette.types import Scope
 from typing_extensions import override
+from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
@@ -18,7 +21,12 @@ MAX_HEAD_BYTES = 64 * 1024
 HEAD_TIMEOUT = 20.0
 """Seconds a connection has for a whole head, the first included."""
 GOODBYE_TIMEOUT = 1.0
-"""Seconds a peer has to answer that its websocket is closed, while the server stops."""
+"""Seconds a peer has to read the rest when its websocket is closed; while the server stops, to answer."""
+
+MAX_FRAGMENTS = 4096
+"""Of one message: the empty ones, too, take memory and time."""
+PIECE = 4096
+"""Bytes of what a peer sent that are worked on before others have their turn."""
 
 WriteNow = Callable[[bytes], bool]
 """Sends a text message at once, or does nothing and returns False: it would have to wait."""
@@ -59,6 +67,8 @@ class BoundedConnection(HttpToolsProtocol):
     @override
     def on_headers_complete(self) -> None:
         self._progress()
+        if sum(name == b"host" for name, _ in self.headers) > 1:
+            raise ValueError("two hosts")  # which the parser makes a 400 of (RFC 9112, 3.2)
         super().on_headers_complete()
 
     @override
@@ -97,8 +107,113 @@ class BoundedConnection(HttpToolsProtocol):
 class DrainedWebsocket(WebSocketsSansIOProtocol):
     """Closed by what serves it when that has ended what runs on it, and not at once when the server stops.
 
-    Messages that are the same for many sockets may be written past what uvicorn does for each.
+    Messages that are the same for many sockets may be written past what uvicorn does for each. What is read is
+    worked on by pieces, and not at all while the peer does not take its pongs.
     """
+
+    _next_piece: asyncio.Handle | None = None
+    _abandonment: asyncio.TimerHandle | None = None
+    _pongs_wait = False
+
+    @override
+    def connection_made(self, transport: BaseTransport) -> None:
+        self._unread = bytearray()
+        super().connection_made(transport)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._unread += data
+        if self._next_piece is None:
+            self._read_piece()
+
+    def _read_piece(self) -> None:
+        self._next_piece = None
+        if self._may_read():
+            piece = bytes(self._unread[:PIECE])
+            del self._unread[:PIECE]
+            super().data_received(piece)
+        self._read_on()
+
+    def _may_read(self) -> bool:
+        return not (self.read_paused or self._pongs_wait or self.transport.is_closing())
+
+    def _read_on(self) -> None:
+        """Settles what is read next: a piece that is there, or what the peer sends, or nothing as yet."""
+        if self.transport.is_closing():
+            self._unread.clear()
+            self._abandon_in(GOODBYE_TIMEOUT)
+        elif not self._may_read():
+            self.transport.pause_reading()
+        elif not self._unread:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
+            if self._next_piece is None:
+                self._next_piece = self.loop.call_soon(self._read_piece)
+
+    @override
+    async def receive(self) -> ASGIReceiveEvent:
+        message = await super().receive()
+        self._read_on()
+        return message
+
+    @override
+    def handle_ping(self) -> None:
+        super().handle_ping()
+        # Not whenever writes wait: who is slow to read what it subscribed to is still heard.
+        self._pongs_wait = not self.writable.is_set()
+
+    @override
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._pongs_wait:
+            self._pongs_wait = False
+            self._read_on()
+
+    @override
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) < MAX_FRAGMENTS:
+            super().handle_cont(event)
+        else:
+            self._fail(CloseCode.MESSAGE_TOO_BIG, f"over {MAX_FRAGMENTS} fragments")
+
+    @override
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text":
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:  # uvicorn would close as well, and log the peer's fault as ours
+                self._fail(CloseCode.INVALID_DATA, "text is UTF-8")
+                return
+        super().send_receive_event_to_app()
+
+    def _fail(self, code: CloseCode, reason: str) -> None:
+        self.frames = []
+        self.conn.fail(code, reason)
+        self.handle_parser_exception()
+
+    @override
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self._abandon_in(GOODBYE_TIMEOUT)
+
+    @override
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        self._read_on()
+        self._abandon_in(self.close_timeout if self.writable.is_set() else GOODBYE_TIMEOUT)
+
+    def _abandon_in(self, seconds: float) -> None:
+        """A transport that is closed would wait without end for its peer to read what was written."""
+        if self._abandonment is None and not self.disconnected:
+            self._abandonment = self.loop.call_later(seconds, self.transport.abort)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        for handle in (self._next_piece, self._abandonment):
+            if handle is not None:
+                handle.cancel()
+        super().connection_lost(exc)
 
     @override
     def handle_connect(self, event: Request) -> None:

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 INITIALISATION_TIMEOUT = 5.0
 """Seconds a client has to send `connection_init`."""
-CLOSE_TIMEOUT = 5.0
+CLOSE_TIMEOUT = 1.0
 """Seconds to get rid of a close message when the peer does not read."""
 MAX_OPERATIONS = 100
 """Per socket, those still being ended included."""

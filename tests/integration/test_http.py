@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from urllib.parse import urlsplit
 
 import httpx2
@@ -13,8 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.types import Receive, Scope, Send
 
-from api import connections, graphql
-from api.connections import MAX_HEAD_BYTES
+from api import graphql
 from api.metrics import ApiMetrics
 from api.payloads import MAX_BYTES
 from api.trace import Traced
@@ -402,90 +400,3 @@ async def test_a_name_that_is_not_ours_is_not_answered(client: HttpClient, host:
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000"])
 async def test_names_of_this_machine_are_answered(client: HttpClient, host: str) -> None:
     assert (await client.post("{ __typename }", headers={"host": host})).status_code == 200
-
-
-# Heads of requests
-
-
-async def connected(client: HttpClient) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    address = urlsplit(str(client.http.base_url))
-    return await asyncio.open_connection(address.hostname, address.port)
-
-
-POST = b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n"
-
-
-@pytest.mark.parametrize(
-    ("begun", "endless"),
-    [
-        (POST, b"x: y\r\n"),
-        (POST + b"x: ", b"yyyyyy"),
-        (POST, b"xxxxxx"),
-        (b"GET /", b"xxxxxx"),
-        (b"", b"\r\n\r\n"),
-        (CHUNKED + b"1;", b"xxxxxx"),
-        (CHUNKED + b"1\r\n{\r\n0\r\n", b"x: y\r\n"),
-    ],
-    ids=["headers", "value", "name", "path", "nothing", "part of a body", "trailers"],
-)
-async def test_what_has_no_end_is_cut_off(client: HttpClient, begun: bytes, endless: bytes) -> None:
-    reader, writer = await connected(client)
-    writer.write(begun)
-    sent = 0
-    while not writer.is_closing() and not reader.at_eof() and sent < 16 * MAX_HEAD_BYTES:
-        sent += 6000
-        try:
-            writer.write(endless * 1000)
-            await writer.drain()
-        except ConnectionError:
-            break
-        await asyncio.sleep(0.001)  # lets the other side read
-    assert sent < 16 * MAX_HEAD_BYTES
-    writer.close()
-    with suppress(ConnectionError):
-        await writer.wait_closed()
-    assert await client.execute("{ hello }") == {"hello": "hello world"}
-
-
-async def test_a_head_over_the_limit_is_a_431(client: HttpClient) -> None:
-    reader, writer = await connected(client)
-    writer.write(POST + b"x: " + b"y" * MAX_HEAD_BYTES)
-    async with asyncio.timeout(5):
-        assert (await reader.read()).startswith(b"HTTP/1.1 431 ")
-    writer.close()
-    await writer.wait_closed()
-
-
-async def test_large_heads_within_the_limit_are_read_one_after_another(client: HttpClient) -> None:
-    for _ in range(3):
-        answer = await client.post("{ hello }", headers={"x": "y" * (MAX_HEAD_BYTES - 1024)})
-        assert answer.status_code == 200
-
-
-@pytest.mark.parametrize("begun", [b"", b"GET /graph", POST, b"GET /health/liveness HTTP/1.1\r\n\r\nGET /"])
-async def test_a_head_that_does_not_come_is_not_waited_for(
-    client: HttpClient, begun: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connections, "HEAD_TIMEOUT", 0.1)
-    reader, writer = await connected(client)
-    writer.write(begun)
-    async with asyncio.timeout(5):
-        await reader.read()  # to its end
-    writer.close()
-    await writer.wait_closed()
-
-
-async def test_a_head_and_body_may_come_piece_by_piece(client: HttpClient) -> None:
-    reader, writer = await connected(client)
-    body = b'{"query": "{ hello }"}'
-    whole = POST + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body
-    for at in range(0, len(whole), 16):
-        writer.write(whole[at : at + 16])
-        await asyncio.sleep(0)
-    async with asyncio.timeout(5):
-        answer = await reader.read()
-    assert answer.startswith(b"HTTP/1.1 200")
-    assert answer.endswith(b'{"data":{"hello":"hello world"}}')
-    writer.close()
-    await writer.wait_closed()
