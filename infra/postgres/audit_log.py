@@ -17,8 +17,9 @@ from domain.audit.model import AuditEntry, Begun, Ended, Outcome
 from domain.errors import Unavailable
 from domain.paging import Page, PageRequest, page_of
 from domain.tenancy.model import Role
-from infra.background import background
+from infra.background import Background, background
 from infra.postgres.database import Database, columns
+from infra.together import Together
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ GATHER = 0.05
 """Seconds in which ends gather before they are written together."""
 RETRY = 1.0
 BATCH = 1_000
+"""Entries, or ends, of one statement."""
 MAX_WAITING = 10_000
 """Ends that may wait for PostgreSQL; further ones are not noted."""
 
@@ -53,31 +55,36 @@ from audit_log where {} order by id {} limit {}
 class PostgresAuditLog:
     """Implements domain.audit.ports.AuditLog."""
 
-    def __init__(self, database: Database, registry: CollectorRegistry) -> None:
+    def __init__(self, database: Database, registry: CollectorRegistry, writers: Background) -> None:
         self._database = database
         self._not_noted = Counter(
             "carillon_audit_ends_not_noted",
             "Mutations whose end the audit log does not tell: too many waited for PostgreSQL.",
             registry=registry,
         )
-        self._begun = _Together(database, "audit_begin", BEGIN)
+        self._begun: Together[None, tuple[Any, ...], None] = Together(self._begin, writers, most=BATCH)
         self._ends: list[tuple[Any, ...]] = []
         self._some = asyncio.Event()
         self._dropping = False
 
     async def begin(self, begun: Begun) -> None:
         caller = begun.caller
-        await self._begun.write(
-            (
-                caller.tenant,
-                begun.id,
-                begun.operation,
-                caller.credential,
-                caller.role.value,
-                caller.owner,
-                begun.trace_id,
-            )
+        row = (
+            caller.tenant,
+            begun.id,
+            begun.operation,
+            caller.credential,
+            caller.role.value,
+            caller.owner,
+            begun.trace_id,
         )
+        await self._begun.ask(None, row)
+
+    async def _begin(self, _: None, rows: Sequence[tuple[Any, ...]]) -> list[None]:
+        """Of all tenants: a statement fails for reasons that all of them share."""
+        async with self._database.work("audit_begin") as connection:
+            await connection.execute(BEGIN, *columns(rows))
+        return [None] * len(rows)
 
     def end(self, begun: Begun, ended: Ended) -> None:
         if len(self._ends) >= MAX_WAITING:
@@ -135,8 +142,8 @@ class PostgresAuditLog:
 
 @asynccontextmanager
 async def open_audit_log(database: Database, registry: CollectorRegistry) -> AsyncIterator[PostgresAuditLog]:
-    audit_log = PostgresAuditLog(database, registry)
     async with background() as tasks:
+        audit_log = PostgresAuditLog(database, registry, tasks)
         tasks.start(audit_log.end_forever(), "audit")
         yield audit_log
     try:
@@ -144,48 +151,6 @@ async def open_audit_log(database: Database, registry: CollectorRegistry) -> Asy
             pass
     except Unavailable:
         audit_log.end_no_more()
-
-
-class _Batch:
-    def __init__(self) -> None:
-        self.rows: list[tuple[Any, ...]] = []
-        self.begun = False
-        self.fault: Unavailable | None = None
-
-
-class _Together:
-    """Rows of one statement: while some are being written the next gather."""
-
-    def __init__(self, database: Database, work: str, statement: str) -> None:
-        self._database = database
-        self._work = work
-        self._statement = statement
-        self._gathering = _Batch()
-        self._writing = asyncio.Lock()
-
-    async def write(self, row: tuple[Any, ...]) -> None:
-        """Raises Unavailable, also when whoever wrote it with theirs was interrupted."""
-        batch = self._gathering
-        batch.rows.append(row)
-        async with self._writing:
-            if not batch.begun:
-                self._gathering = _Batch()
-                await self._write(batch)
-        if batch.fault is not None:
-            raise batch.fault
-
-    async def _write(self, batch: _Batch) -> None:
-        batch.begun, batch.fault = True, Unavailable("PostgreSQL")
-        try:
-            await self._execute(batch.rows)
-        except Unavailable as fault:
-            batch.fault = fault
-        else:
-            batch.fault = None
-
-    async def _execute(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        async with self._database.work(self._work) as connection:
-            await connection.execute(self._statement, *columns(rows))
 
 
 def _entry(record: asyncpg.Record) -> AuditEntry:

@@ -17,6 +17,7 @@ from domain.attempts.retry import RetryPolicy
 from domain.contracts.tasks import TaskChangedV1
 from domain.notifications.model import Draft, NotificationKind
 from domain.tasks.model import Task
+from infra.background import background
 from infra.cache.ports import TaskVersion
 from infra.encryption.headers import HeaderSeals
 from infra.encryption.keys import KeyRing, new_key, read_keys
@@ -172,6 +173,7 @@ async def open_storage(url: str, keys: KeyRing = KEYS) -> AsyncIterator[Storage]
     async with (
         open_database(url, size=10, limit=5, metrics=metrics) as database,
         open_database(url, size=10, limit=5, metrics=metrics, settings=ENGINE_SETTINGS) as engine,
+        background() as writers,
     ):
         yield Storage(
             url=url,
@@ -192,7 +194,7 @@ async def open_storage(url: str, keys: KeyRing = KEYS) -> AsyncIterator[Storage]
             firing=PostgresFiring(database, recurrences, ids, changed),
             webhook_secrets=PostgresWebhookSecrets(database, keys),
             access_tokens=PostgresAccessTokens(database),
-            audit_log=PostgresAuditLog(database, CollectorRegistry()),
+            audit_log=PostgresAuditLog(database, CollectorRegistry(), writers),
             documents=PostgresDocuments(database),
             changed=told,
         )
