@@ -18,6 +18,7 @@ from tests.support.webhook_receiver import (
     receiving,
     send,
     settings,
+    status,
 )
 
 
@@ -52,6 +53,41 @@ async def test_informational_answers_without_end_are_cut_at_the_deadline() -> No
             await asyncio.sleep(0.01)
 
     await _is_cut_at_the_deadline(inform)
+
+
+@pytest.mark.fault(39, "a webhook that floods with interim answers")
+async def test_interim_answers_without_end_are_given_up_long_before_the_deadline() -> None:
+    sent = 0
+
+    async def flood(writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        while True:
+            writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1_000)
+            await writer.drain()
+            sent += 1_000
+
+    async with receiving(flood) as receiver:
+        outcome = await send(receiver.url)
+    assert outcome == Failed(type="NetworkError", message="127.0.0.1 did not answer in HTTP")
+    assert sent < 1_000_000, "the connection was closed"
+
+
+async def test_a_few_interim_answers_are_passed_over() -> None:
+    answer = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n" * 10 + status("204 No Content")
+    async with receiving(answer) as receiver:
+        assert await send(receiver.url) == Succeeded({"status": 204, "body": ""})
+
+
+async def test_a_body_in_chunks_of_a_byte_each_is_read_no_further_than_others() -> None:
+    async def drizzle(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"1\r\nz\r\n" * 1_000)
+            await writer.drain()
+
+    async with receiving(drizzle) as receiver:
+        outcome = await send(receiver.url)
+    assert outcome == Succeeded({"status": 200, "body": "z" * 4096})
 
 
 @pytest.mark.fault(39, "a webhook that is silent")
