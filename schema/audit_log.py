@@ -27,7 +27,7 @@ class AuditEntry:
     owner: str | None = strawberry.field(description="The owner they were bound to; null for none.")
     trace_id: str = strawberry.field(description="The trace it belongs to, as in logs and in `traceparent`.")
     outcome: AuditOutcome | None = strawberry.field(
-        description="Null when it was cut short, or its end was not noted: it may or may not have happened."
+        description="Null while under way, or when its end was not noted: it may or may not have happened."
     )
     code: str | None = strawberry.field(description="Why it was refused, or failed.")
     ids: list[str] = strawberry.field(

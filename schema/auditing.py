@@ -1,13 +1,23 @@
-"""Notes every mutation in the audit log: before it is carried out, and how it ended."""
+"""Notes every mutation in the audit log: before it is carried out, and how it ended, whoever waits for that.
+
+What has begun is not broken off by its caller's leaving: else they could change something and keep out of the
+log what it was, and would not know themselves.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from domain.audit.model import LONGEST_ID, MOST_IDS, Begun, Ended, Outcome
+from domain.audit.ports import AuditLog
 from domain.errors import Forbidden, Refusal, Unavailable
 from schema.context import Context
+
+PATIENCE = 5.0
+"""Seconds in which a mutation may come to its end when nobody waits for it any longer: more than PostgreSQL is
+given for a piece of work."""
 
 
 async def audited(
@@ -17,20 +27,48 @@ async def audited(
     caller = context.caller
     trace_id = context.traceparent.split("-")[1]
     begun = Begun(id=context.ids.next(), caller=caller, operation=operation, trace_id=trace_id)
-    await context.audit_log.begin(begun)
-    named = _asked(operation, asked)
+    carrying_out = _carry_out(context.audit_log, begun, _asked(operation, asked), act)
+    return await _to_its_end(
+        asyncio.create_task(carrying_out, name=operation)  # noqa: TID251  owned by who waits here for its end
+    )
+
+
+async def _carry_out(
+    audit_log: AuditLog, begun: Begun, named: tuple[str, ...], act: Callable[[], Awaitable[object]]
+) -> object:
+    await audit_log.begin(begun)
     try:
         payload = await act()
-    except Exception as fault:
-        context.audit_log.end(begun, _failed(fault, named))
+    except (Exception, asyncio.CancelledError) as fault:
+        audit_log.end(begun, _failed(fault, named))
         raise
-    context.audit_log.end(begun, _told(payload, named))
+    audit_log.end(begun, _told(payload, named))
     return payload
 
 
-def _failed(fault: Exception, named: tuple[str, ...]) -> Ended:
+async def _to_its_end(mutation: asyncio.Task[object]) -> object:
+    """Whoever waits may be cancelled, however often, and is when it has ended."""
+    breaking_off: asyncio.TimerHandle | None = None
+    while not mutation.done():
+        try:
+            await asyncio.wait([mutation])
+        except asyncio.CancelledError:
+            if breaking_off is None:
+                breaking_off = asyncio.get_running_loop().call_later(PATIENCE, mutation.cancel)
+    if breaking_off is None:
+        return mutation.result()
+    breaking_off.cancel()
+    if not mutation.cancelled():
+        mutation.exception()  # it is in the log, and nobody is there to be told
+    raise asyncio.CancelledError
+
+
+def _failed(fault: BaseException, named: tuple[str, ...]) -> Ended:
     refused = isinstance(fault, Refusal | Forbidden)
-    code = fault.code if isinstance(fault, Refusal | Forbidden | Unavailable) else "INTERNAL"
+    if isinstance(fault, asyncio.CancelledError):
+        code = "TIMEOUT"
+    else:
+        code = fault.code if isinstance(fault, Refusal | Forbidden | Unavailable) else "INTERNAL"
     return Ended(outcome=Outcome.REFUSED if refused else Outcome.FAILED, code=code, ids=named)
 
 

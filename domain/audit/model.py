@@ -56,4 +56,4 @@ class AuditEntry:
     owner: str | None
     trace_id: str
     ended: Ended | None = field(default=None)
-    """None: its process did not come to say."""
+    """None: it is under way, or its process did not come to say."""

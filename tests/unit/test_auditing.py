@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import strawberry
-from typing_extensions import override
 
 from domain.audit.model import Begun, Ended, Outcome
 from domain.errors import Unavailable
-from domain.tasks.model import Task
-from domain.tasks.ports import Added
 from domain.tasks.states import TaskState
 from domain.tenancy.model import Caller, Role
 from domain.tenancy.permissions import Permission
-from schema import build
+from schema import auditing, build
 from schema.build import build_schema
 from schema.context import Ask
 from schema.ids import task_id
 from schema.permissions import needs
 from tests.support.face import TENANT, Face
-from tests.support.stores import StoredTasks
+from tests.support.held_tasks import HeldTasks
+from tests.support.waiting import settle_down, until
 from tests.unit.test_authorisation import MUTATIONS
 
 CREATE = 'mutation { createTask(input: { title: "Secret" }) { task { id } errors { code } } }'
@@ -84,24 +84,61 @@ async def test_what_cannot_be_noted_is_not_done() -> None:
     assert not face.calls
 
 
-class HangingTasks(StoredTasks):
-    @override
-    async def add(self, tasks: Sequence[Task]) -> list[Added]:
-        self.calls.append("add")
-        await asyncio.Event().wait()
-        raise NotImplementedError
+@asynccontextmanager
+async def left_by_its_caller(face: Face) -> AsyncIterator[HeldTasks]:
+    """A mutation under way whose caller is cancelled, twice; on the way out it has ended."""
+    face.tasks = held = HeldTasks(face.clock)
+    async with asyncio.TaskGroup() as group:
+        asking = group.create_task(face.run(CREATE))
+        await until(lambda: held.calls)
+        for _ in range(2):
+            asking.cancel()
+            await settle_down()
+        yield held
+    assert asking.cancelled()
 
 
-async def test_what_is_cut_short_may_or_may_not_have_happened() -> None:
+async def test_what_has_begun_comes_to_its_end_and_into_the_log_whoever_leaves() -> None:
     face = Face()
-    face.tasks = HangingTasks(face.clock, face.calls)
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
-            await face.run(CREATE)
-    assert face.calls == ["add"]
-    assert noted(face)[1] is None
+    async with left_by_its_caller(face) as held:
+        held.go.set()
+    [made] = held.rows
+    assert noted(face)[1] == Ended(outcome=Outcome.DONE, ids=(task_id(made),), count=1)
+
+
+async def test_a_fault_that_nobody_waited_for_is_in_the_log_alone(caplog: pytest.LogCaptureFixture) -> None:
+    face = Face()
+    async with left_by_its_caller(face) as held:
+        held.fault = Unavailable("PostgreSQL")
+        held.go.set()
+    assert noted(face)[1] == Ended(outcome=Outcome.FAILED, code="UNAVAILABLE")
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+async def test_what_hangs_when_its_caller_has_left_is_broken_off_and_may_or_may_not_have_happened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(auditing, "PATIENCE", 0.05)
+    face = Face()
+    async with left_by_its_caller(face):
+        pass
+    assert noted(face)[1] == Ended(outcome=Outcome.FAILED, code="TIMEOUT")
     [entry] = (await face.ask("{ auditLog { nodes { operation outcome code } } }"))["auditLog"]["nodes"]
-    assert entry == {"operation": "createTask", "outcome": None, "code": None}
+    assert entry == {"operation": "createTask", "outcome": "FAILED", "code": "TIMEOUT"}
+
+
+async def test_of_a_mutation_with_several_fields_those_after_its_caller_left_are_not_begun() -> None:
+    face = Face()
+    face.tasks = held = HeldTasks(face.clock)
+    fields = [f'{name}: createTask(input: {{ title: "{name}" }}) {{ task {{ id }} }}' for name in "AB"]
+    async with asyncio.TaskGroup() as group:
+        asking = group.create_task(face.run(f"mutation {{ {' '.join(fields)} }}"))
+        await until(lambda: held.calls)
+        asking.cancel()
+        held.go.set()
+    assert [task.title for task in held.rows.values()] == ["A"]
+    assert len(face.audit_log.rows) == 1
 
 
 async def test_administrators_read_it_page_by_page_the_latest_first() -> None:
