@@ -14,7 +14,7 @@ from schema.refusals import refused
 Audience = Literal["everyone", "administrators", "nobody"]
 """To whom the schema is told."""
 
-_SUGGESTION = re.compile(r" Did you mean .*\?$", re.DOTALL)
+_SUGGESTION = re.compile(r" Did you mean [^?]*\?")
 
 
 class NoIntrospection(ASTValidationRule):

@@ -63,7 +63,11 @@ async def test_lists_in_variables_have_limits_that_are_set() -> None:
 
 @pytest.mark.parametrize(
     ("query", "variables"),
-    [("{ viewer { tenat } }", None), (LABELS, {"f": {"states": ["FAILD"]}})],
+    [
+        ("{ viewer { tenat } }", None),
+        (LABELS, {"f": {"states": ["FAILD"]}}),
+        ('mutation { createTask(input: { title: "a", titel: "b" }) { task { id } } }', None),
+    ],
 )
 async def test_what_is_not_told_is_not_suggested(query: str, variables: dict[str, Any] | None) -> None:
     request = OperationRequest(query, variables)
