@@ -7,22 +7,15 @@ from collections.abc import Iterator
 from graphql_plans.shapes import Field, Items, Leaf, Object, OneOf, Required, Selection, Shape
 
 READ_FROM = {
-    "maxAttempts": "retry",
-    "traceId": "traceparent",
-    "scheduledAt": "scheduled_at",
-    "concurrencyKey": "concurrency_key",
-    "createdAt": "created_at",
-    "updatedAt": "updated_at",
-    "startedAt": "started_at",
-    "finishedAt": "finished_at",
-    "fireTime": "fire_time",
+    "max_attempts": "retry",
+    "trace_id": "traceparent",
     "schedule": "schedule_id",
     "progress": "id",
     "attempts": "id",
     "notifications": "id",
     "log": "id",
 }
-"""By the field of a Task, where the attribute it is read from has another name."""
+"""By the field of a TaskNode, where the attribute it is read from has another name."""
 
 
 def task_attributes(shape: Shape) -> frozenset[str] | None:
@@ -59,6 +52,6 @@ def _selected(selection: Selection) -> Iterator[str]:
         if not isinstance(field, Field):
             continue
         if selection.type.name == "Task":
-            name = field.details[0].node.name.value
+            name = field.definition.extensions["strawberry-definition"].python_name
             yield READ_FROM.get(name, name)
         yield from _read(field.shape)

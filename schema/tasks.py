@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
+from strawberry.types import get_object_definition
 
 from domain.attempts.activity import LINES_KEPT
 from domain.paging import Page
@@ -167,39 +168,20 @@ def _read_result(node: TaskNode) -> Json | None:
     return None if node.task.result is None else Json(node.task.result)
 
 
-_READ: dict[str, Callable[[Any], object]] = {
+_MADE: dict[str, Callable[[Any], object]] = {
     "id": lambda node: task_id(node.task.id),
     "action": lambda node: Action.of(node.task.action),
     "labels": lambda node: [Label(name=name, value=value) for name, value in node.task.labels],
     "max_attempts": attrgetter("task.retry.max_attempts"),
     "result": _read_result,
     "error": _read_error,
-    **{
-        name: attrgetter(f"task.{name}")
-        for name in (
-            "title",
-            "description",
-            "state",
-            "scheduled_at",
-            "queue",
-            "priority",
-            "key",
-            "concurrency_key",
-            "owner",
-            "attempt",
-            "timeout",
-            "created_at",
-            "updated_at",
-            "started_at",
-            "finished_at",
-            "version",
-            "trace_id",
-            "fire_time",
-        )
-    },
 }
-for _name, _read in _READ.items():
-    setattr(TaskNode, _name, property(_read))
+"""Fields that are not as the task has them."""
+
+for _field in get_object_definition(TaskNode, strict=True).fields:
+    _name = _field.python_name
+    if _field.is_basic_field and _name != "task":
+        setattr(TaskNode, _name, property(_MADE.get(_name) or attrgetter(f"task.{_name}")))
 
 
 @strawberry.type(description="A task and its place in the list.")
