@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Annotated
@@ -44,7 +43,7 @@ class DeadLetter:
             of=letter.of,
             at=letter.at,
             what=letter.what,
-            body=Json(_read(letter.body)),
+            body=Json(letter.content),
         )
 
 
@@ -82,10 +81,3 @@ async def _settled(
         return DeadLettersPayload(count=0, errors=user_errors(refusal, below=()))
     known = [known for id in ids if (known := read_dead_letter_id(id)) is not None]
     return DeadLettersPayload(count=await settle(named(known, caller.tenant)), errors=[])
-
-
-def _read(body: str) -> object:
-    try:
-        return json.loads(body)
-    except ValueError:
-        return body

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import strawberry
 
+from domain.ids import read_uuid
 from schema.opaque import unwrap, whole_number, wrap
 
 MAX_ATTEMPT = 2**31 - 1
@@ -82,15 +83,6 @@ def read_webhook_secret_id(id: strawberry.ID) -> UUID | None:
 def read_dead_letter_id(id: strawberry.ID) -> str | None:
     kind, _, rest = (unwrap(id) or "").partition(":")
     return rest if kind == "DeadLetter" else None
-
-
-def read_uuid(text: str) -> UUID | None:
-    """Only as `str` writes it: `UUID` itself takes braces, URNs and stray hyphens too."""
-    try:
-        id = UUID(text)
-    except ValueError:
-        return None
-    return id if str(id) == text else None
 
 
 def _parts(id: strawberry.ID) -> list[str]:

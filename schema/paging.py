@@ -9,9 +9,10 @@ from uuid import UUID
 
 import strawberry
 
+from domain.ids import read_uuid
 from domain.paging import DEFAULT_PAGE, MAX_PAGE, PageRequest
 from domain.tasks.listing import TaskOrder, TaskPlace
-from schema.ids import MAX_ATTEMPT, read_uuid
+from schema.ids import MAX_ATTEMPT
 from schema.opaque import unwrap, whole_number, wrap
 from schema.refusals import invalid
 

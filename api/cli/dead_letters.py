@@ -123,13 +123,9 @@ def _columns(letter: DeadLetter) -> tuple[str, ...]:
 
 
 def _whole(letter: DeadLetter) -> str:
-    body: object
-    try:
-        body = json.loads(letter.body)
-    except ValueError:
-        body = letter.body
     id, tenant, at, what = _columns(letter)
-    return json.dumps({"id": id, "tenant": tenant, "at": at, "what": what, "body": body}, indent=2)
+    told = {"id": id, "tenant": tenant, "at": at, "what": what, "body": letter.content}
+    return json.dumps(told, indent=2)
 
 
 def _printable(text: str) -> str:

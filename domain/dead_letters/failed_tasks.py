@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from uuid import UUID
 
 from domain.actions.credentials import shown
 from domain.actions.model import Action, Http, Notify, Run
 from domain.contracts.tasks import TaskEventKind
 from domain.dead_letters.model import LOOKED_AT, Chosen, DeadLetter
 from domain.errors import IllegalState, NotFound, StaleVersion
+from domain.ids import read_uuid
 from domain.paging import PageRequest
 from domain.tasks.listing import TaskFilter, TaskOrder, TaskPlace
 from domain.tasks.model import Task
@@ -61,15 +61,8 @@ class FailedTasks:
         return (await self._tasks.page(self._tenant, _FAILED, TaskOrder.SCHEDULED_AT_ASC, request)).items
 
     async def _named(self, keys: frozenset[str]) -> list[Task]:
-        ids = [UUID(key) for key in sorted(keys) if _is_id(key)]
+        ids = [id for key in sorted(keys) if (id := read_uuid(key)) is not None]
         return [task for task in await self._tasks.find(self._tenant, ids) if task is not None]
-
-
-def _is_id(key: str) -> bool:
-    try:
-        return str(UUID(key)) == key
-    except ValueError:
-        return False
 
 
 def _letter(task: Task) -> DeadLetter:

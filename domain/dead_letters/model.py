@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,14 @@ class DeadLetter:
     @property
     def id(self) -> str:
         return f"{self.of}:{self.key}"
+
+    @property
+    def content(self) -> object:
+        """What the body says as JSON; the body itself when it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return self.body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
