@@ -24,6 +24,8 @@ NOTHING_MORE = b"\x00\x80\0\0\0\0"
 END = b'\x80\x8e\0\0\0\0"type":"ping"}'
 EMPTY_PING = b"\x89\x80\0\0\0\0"
 LONG_PING = b"\x89\xfd\0\0\0\0" + b"x" * 125
+MARK = 64 * 1024
+"""Bytes that a transport holds before it asks to wait."""
 FLOOD = 32 * 1024 * 1024
 """Bytes; several times what the system itself holds for a connection."""
 
@@ -32,12 +34,14 @@ class Seen(DrainedWebsocket):
     """Counts what servers do of all that is asked of them."""
 
     pings = 0
+    held = 0
     lost = 0
 
     @override
     def handle_ping(self) -> None:
         Seen.pings += 1
         super().handle_ping()
+        Seen.held = max(Seen.held, self.transport.get_write_buffer_size())
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -48,6 +52,7 @@ class Seen(DrainedWebsocket):
 @pytest.fixture(autouse=True)
 def seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Seen, "pings", 0)
+    monkeypatch.setattr(Seen, "held", 0)
     monkeypatch.setattr(Seen, "lost", 0)
     monkeypatch.setattr("api.server.DrainedWebsocket", Seen)
 
@@ -107,6 +112,7 @@ async def test_who_reads_no_pongs_is_not_read_and_soon_let_go(
         await flood(client)
         await until(lambda: Seen.lost == 1, seconds=30)
         assert Seen.pings * len(LONG_PING) < FLOOD / 2
+        assert Seen.held < MARK + 2 * PIECE
         client.transport.abort()
 
 
