@@ -10,7 +10,7 @@ import asyncio
 from typing import Any
 
 from api.graph import Graph
-from api.payloads import Malformed, is_object, read_operation
+from api.payloads import Malformed, error_entry, is_object, read_operation
 from domain.tenancy.model import Caller
 from schema.operations import Result
 
@@ -28,15 +28,11 @@ async def _answer(graph: Graph, request: object, caller: Caller) -> dict[str, An
     try:
         sent, _ = read_operation(request)
     except Malformed as error:
-        return _refusal({"code": "BAD_REQUEST"}, f"The request cannot be read: {error}.")
+        return {"errors": [error_entry("BAD_REQUEST", f"The request cannot be read: {error}.")]}
     operation = await graph.admit(sent, caller)
     if isinstance(operation, Result):
         return operation.body
     kind = graph.kind(operation)
     if kind == "subscription":
-        return _refusal({"code": "NOT_ACCEPTABLE"}, "A subscription is not followed in a batch.")
+        return {"errors": [error_entry("NOT_ACCEPTABLE", "A subscription is not followed in a batch.")]}
     return (await graph.execute(kind, operation, caller)).body
-
-
-def _refusal(extensions: dict[str, str], message: str) -> dict[str, Any]:
-    return {"errors": [{"message": message, "extensions": extensions}]}

@@ -10,7 +10,7 @@ from typing import Any
 
 from api.admission import Admission
 from api.metrics import ApiMetrics
-from api.payloads import SentOperation
+from api.payloads import SentOperation, error_entry
 from api.responses import Responses, encoded
 from api.shared_streams import Sameness, SharedStreams
 from domain.clock import Clock, Ids
@@ -132,7 +132,4 @@ class Graph:
 
 
 def timed_out(after: float) -> dict[str, Any]:
-    return {
-        "message": f"Stopped after {after:g} seconds: it may or may not have taken effect",
-        "extensions": {"code": "TIMEOUT"},
-    }
+    return error_entry("TIMEOUT", f"Stopped after {after:g} seconds: it may or may not have taken effect")

@@ -23,7 +23,7 @@ from api.event_stream import EventStream
 from api.graph import Graph
 from api.live_connections import LiveConnections
 from api.origins import Origins
-from api.payloads import MAX_BYTES, Malformed, read_json, read_operation, write_json
+from api.payloads import MAX_BYTES, Malformed, error_entry, read_json, read_operation, write_json
 from api.query_string import PREFLIGHT_HEADERS, may_be_forged, read_query_string
 from api.revalidating import revalidated
 from api.websocket_messages import PROTOCOL
@@ -185,8 +185,8 @@ class _Refused(Exception):  # noqa: N818  an answer, not a fault
     ) -> None:
         super().__init__(message)
         self.status = status
-        extensions = {"code": code} | ({"retryable": True} if retryable else {})
-        self.body = {"errors": [{"message": message, "extensions": extensions}]}
+        told = {"retryable": True} if retryable else {}
+        self.body = {"errors": [error_entry(code, message, **told)]}
         self.headers = headers or {}
 
 

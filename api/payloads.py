@@ -75,6 +75,11 @@ def read_operation(value: object) -> tuple[SentOperation, str | None]:
     return sent, parse_traceparent(traceparent) if isinstance(traceparent, str) else None
 
 
+def error_entry(code: str, message: str, **told: object) -> dict[str, Any]:
+    """An error of a response, in GraphQL's form; what is told beside the code goes into its extensions."""
+    return {"message": message, "extensions": {"code": code, **told}}
+
+
 def write_json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 

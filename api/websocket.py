@@ -14,7 +14,7 @@ from api.draining import draining_of
 from api.graph import Graph
 from api.live_connections import LiveConnections
 from api.origins import Origins
-from api.payloads import Malformed
+from api.payloads import Malformed, error_entry
 from api.shared_streams import Member, Write
 from api.trace import given_traceparent
 from api.websocket_messages import (
@@ -193,8 +193,7 @@ class _Socket:
         if len(self._running) >= MAX_OPERATIONS:
             self._graph.metrics.limits.labels("socket_operations").inc()
             text = f"A socket carries up to {MAX_OPERATIONS} operations at once"
-            refusal = {"message": text, "extensions": {"code": "TOO_MANY"}}
-            await self._websocket.send_text(error(message.id, [refusal]))
+            await self._websocket.send_text(error(message.id, [error_entry("TOO_MANY", text)]))
             return
         task = group.create_task(self._operate(message, session))
         self._active[message.id] = task

@@ -11,6 +11,7 @@ from tests.rules.sources import ROOT
 GIVEN = (
     r'"code": "([A-Z_]+)"',
     r'\brefused\(\s*"([A-Z_]+)"',
+    r'\berror_entry\(\s*"([A-Z_]+)"',
     r'\b_Refused\(\s*\d+,\s*"([A-Z_]+)"',
     r'^    code(?:: ClassVar\[str\])? = "([A-Z_]+)"',
     r'^    _bound\(.*"([A-Z_]+)"\)$',
