@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing_extensions import override
 
 from api.cli.main import app
-from infra import bootstrap
+from infra.bootstrap import opening
 from infra.system import SystemClock
 
 
@@ -19,5 +19,5 @@ class WrongClock(SystemClock):
 
 
 if __name__ == "__main__":
-    vars(bootstrap)["SystemClock"] = WrongClock
+    vars(opening)["SystemClock"] = WrongClock
     app()
