@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from api.cli.printable import printable
 from api.cli.running import run
 from api.cli.settings import BAD_SETTINGS, read_service_settings
 
@@ -38,7 +39,7 @@ def list_(tenant: Tenant = None) -> None:
     async def tell(service: DeadLetterService) -> None:
         typer.echo("\t".join(("id", "tenant", "at", "what")))
         for letter in await service.listed():
-            typer.echo("\t".join(map(_printable, _columns(letter))))
+            typer.echo("\t".join(map(printable, _columns(letter))))
 
     _with_service(tenant, tell)
 
@@ -78,7 +79,7 @@ def purge(ids: Ids = None, of: Of = None, tenant: Tenant = None, yes: Yes = Fals
     _refuse_unless_one(ids, of)
     if not yes:
         which = f"all of {of}" if of else ", ".join(ids or [])
-        typer.confirm(f"Delete {_printable(which)} for good?", abort=True, err=True)
+        typer.confirm(f"Delete {printable(which)} for good?", abort=True, err=True)
 
     async def delete(service: DeadLetterService) -> None:
         typer.echo(f"Purged: {await service.purge(_chosen(ids, of))}.")
@@ -126,8 +127,3 @@ def _whole(letter: DeadLetter) -> str:
     id, tenant, at, what = _columns(letter)
     told = {"id": id, "tenant": tenant, "at": at, "what": what, "body": letter.content}
     return json.dumps(told, indent=2)
-
-
-def _printable(text: str) -> str:
-    """What others wrote must not steer a terminal."""
-    return "".join(each if each.isprintable() else "?" for each in text)

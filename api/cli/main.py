@@ -19,6 +19,7 @@ from api.cli.running import run
 from api.cli.schema import schema
 from api.cli.settings import BAD_SETTINGS, read_embedded_settings, read_service_settings
 from api.cli.tokens import tokens
+from api.cli.top import top
 from api.listening import CannotListen, address_of, listen, listens_to_strangers
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ app.add_typer(tokens, name="tokens")
 app.add_typer(documents, name="documents")
 app.add_typer(schema, name="schema")
 app.add_typer(dead_letters, name="dead-letters")
+app.command()(top)
 
 Host = Annotated[str, typer.Option(help="Where to listen; what others can reach needs authentication.")]
 Port = Annotated[int, typer.Option(help="The port to listen at; 0 takes a free one.", min=0, max=65_535)]

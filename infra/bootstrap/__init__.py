@@ -1,7 +1,13 @@
 """The composition root: settings in, services out. The only package that picks adapters."""
 
 from infra.bootstrap.answering import open_api_services
-from infra.bootstrap.commands import migrate_database, open_documents, open_token_service, reencrypt_database
+from infra.bootstrap.commands import (
+    migrate_database,
+    open_documents,
+    open_overviews,
+    open_token_service,
+    reencrypt_database,
+)
 from infra.bootstrap.opening import open_services
 from infra.bootstrap.services import ApiServices, Services
 from infra.embedded_postgres.errors import CannotStart
@@ -13,6 +19,7 @@ __all__ = [
     "migrate_database",
     "open_api_services",
     "open_documents",
+    "open_overviews",
     "open_services",
     "open_token_service",
     "reencrypt_database",

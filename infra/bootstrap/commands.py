@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from domain.documents.ports import Documents
+from domain.overview.ports import Overviews
 from domain.tenancy.service import TokenService
 from infra.bootstrap.databases import database_url, migrated, one_connection
 from infra.bootstrap.loading import load_keys
@@ -13,6 +14,7 @@ from infra.embedded_postgres.errors import CannotStart
 from infra.postgres.access_tokens import PostgresAccessTokens
 from infra.postgres.database import OUTAGES
 from infra.postgres.documents import PostgresDocuments
+from infra.postgres.overview import PostgresOverviews
 from infra.postgres.reencrypting import Reencrypted, reencrypt
 from infra.postgres.tenants import RoleNotMade
 from infra.settings import Settings
@@ -53,3 +55,10 @@ async def open_documents(settings: Settings) -> AsyncIterator[Documents]:
     """For the command line. Raises CannotStart, also in place of Unavailable."""
     async with one_connection(settings) as database:
         yield PostgresDocuments(database)
+
+
+@asynccontextmanager
+async def open_overviews(settings: Settings) -> AsyncIterator[Overviews]:
+    """For the command line. Raises CannotStart, also in place of Unavailable."""
+    async with one_connection(settings) as database:
+        yield PostgresOverviews(database)
