@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 import asyncpg
 
 from tests.support.ledger import VARIABLE, Ledger
-from tests.support.processes import Process, free_port, process, until_ready
+from tests.support.processes import ROOT, Process, free_port, process, until_ready
 from tests.support.services import RABBIT, REDIS, fresh_database, fresh_namespace
 from tests.support.tcp_proxy import TcpProxy, open_proxy
 from tests.support.waiting import until
@@ -123,8 +123,10 @@ class Installation:
         """The logs of all of them."""
         return "\n".join(member.process.said() for member in self.members)
 
-    async def start_one(self, kind: str, *, module: str = "api.cli", **settings: str) -> Member:
-        """With settings of its own, or from another entry than the command line's."""
+    async def start_one(
+        self, kind: str, *, module: str = "api.cli", root: str = str(ROOT), **settings: str
+    ) -> Member:
+        """With settings of its own, from another entry than the command line's, or of another version."""
         self._started += 1
         log = self._folder / f"{self._started:02}-{kind}.log"
         port = free_port() if kind == "api" else 0
@@ -134,6 +136,7 @@ class Installation:
                 log=log,
                 environment=self.environment | settings,
                 module=module,
+                root=root,
                 arguments=("--port", str(port)) if port else (),
             )
         )
@@ -172,7 +175,7 @@ async def open_installation(
     server: str, template: str, folder: Path, *members: str, **settings: str
 ) -> AsyncIterator[Installation]:
     """On a copy of `template`, with these members started. Afterwards all are gone, and told no secret."""
-    async with _places(server, template) as (database_url, namespace), _by_tcp(database_url) as reachable:
+    async with _places(server, template) as (database_url, namespace), by_tcp(database_url) as reachable:
         urls = Urls(reachable, REDIS.url, RABBIT.url)
         async with _installed(urls, database_url, namespace, folder, settings) as installation:
             await installation.start(*members)
@@ -217,7 +220,7 @@ async def _places(server: str, template: str) -> AsyncIterator[tuple[str, str]]:
 
 
 @asynccontextmanager
-async def _by_tcp(database_url: str) -> AsyncIterator[str]:
+async def by_tcp(database_url: str) -> AsyncIterator[str]:
     """A server of our own has a socket file alone, which processes on services do not take."""
     if urlsplit(database_url).hostname:
         yield database_url

@@ -52,8 +52,9 @@ async def process(
     environment: Mapping[str, str],
     arguments: tuple[str, ...] = (),
     module: str = "api.cli",
+    root: Path | str = ROOT,
 ) -> AsyncIterator[Process]:
-    """`carillon <words>`, ended when left. Only what is given of CARILLON_* reaches it."""
+    """`carillon <words>` as at `root`, ended when left. Only what is given of CARILLON_* reaches it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CARILLON_")}
     with log.open("ab") as output:
         running = await asyncio.create_subprocess_exec(
@@ -62,7 +63,7 @@ async def process(
             module,
             *words,
             *arguments,
-            cwd=ROOT,
+            cwd=root,
             env=kept | dict(environment),
             stdout=output,
             stderr=output,
