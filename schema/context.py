@@ -29,6 +29,7 @@ from domain.tasks.service import TaskService
 from domain.tenancy.model import Caller
 from domain.webhooks.ports import Origins, WebhookSecrets
 from domain.webhooks.service import WebhookSecretService
+from schema.fire_times import FireTimes, Turns
 from schema.loaders import Loaders
 
 
@@ -86,6 +87,7 @@ class Context:
     caller: Caller
     traceparent: str
     loaders: Loaders
+    fire_times: FireTimes
     tasks: TaskService
     schedules: ScheduleService
     bulk: BulkService
@@ -121,6 +123,7 @@ class Contexts:
 
     def __init__(self, services: Services, *, poll_interval: timedelta) -> None:
         self._services = services
+        self._turns = Turns()
         self._tasks = TaskService(
             tasks=services.tasks,
             handlers=services.handlers,
@@ -158,6 +161,7 @@ class Contexts:
                 schedules=services.schedules,
                 notifications=services.notifications,
             ),
+            fire_times=FireTimes(services.recurrences, services.clock, self._turns),
             tasks=self._tasks,
             schedules=self._schedules,
             bulk=self._bulk,

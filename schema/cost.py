@@ -3,10 +3,11 @@
     cost = cost_of(schema, document, operation)      # once for a document
     cost.points(variable_values)                     # for each time it is executed
 
-An object costs 1 and a scalar nothing. What lies in a page counts as often as the page has items, at least 1
-for each; edges and PageInfo cost nothing themselves. A field of a mutation or a subscription costs 10, and one
-more for each item of the list it makes something of, or that its limit lets it change. Of what is included or
-skipped, and of fragments on several types, all counts.
+An object costs 1 and a scalar nothing, but each of a list of scalars that an argument bounds 1: fire times have to
+be computed. What lies in a page counts as often as the page has items, at least 1 for each; edges and PageInfo cost
+nothing themselves. A field of a mutation or a subscription costs 10, and one more for each item of the list it makes
+something of, or that its limit lets it change. Of what is included or skipped, and of fragments on several types, all
+counts.
 """
 
 from __future__ import annotations
@@ -155,7 +156,8 @@ class _Reckoner:
         if size is not None and size.is_page and named.name.endswith("Connection"):
             self.pages.append(size)
         if node.selection_set is None:
-            return Cost(own if own == CHANGE else 0)
+            told = Cost(own if own == CHANGE else 0)
+            return told if size is None else _sum((told, _plus(0, size, Cost(1))))
         if size is not None and size.is_limit:
             return _sum((_plus(own, size, Cost(1)), self.below(node.selection_set, named)))
         if size is not None and not size.is_page and not _is_list(asked.type):

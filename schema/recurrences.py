@@ -70,7 +70,7 @@ class RecurrencePreview:
 
 
 @needs(Permission.READ)
-def preview_recurrence(
+async def preview_recurrence(
     info: Ask,
     recurrence: Annotated[RecurrenceInput, strawberry.argument(description="What to preview.")],
     time_zone: Annotated[TimeZone, strawberry.argument(description="The zone its times of day are in.")],
@@ -80,14 +80,13 @@ def preview_recurrence(
     ] = UNSET,
     first: Annotated[int | None, strawberry.argument(description="How many, 1 to 100.")] = 10,
 ) -> RecurrencePreview:
-    recurrences, now = info.context.recurrences, info.context.clock.now()
+    recurrences, fire_times = info.context.recurrences, info.context.fire_times
     wanted, size = recurrence.read(), page_size(first, "first")
     try:
-        start = _start(given(from_), now)
+        start = _start(given(from_), fire_times.now)
         recurrences.check_zone(time_zone)
         anchor = anchor_of(wanted, None, start)
-        recurrences.check(wanted, time_zone, anchor, start)
-        times = list(recurrences.fire_times(wanted, time_zone, anchor, start, size))
+        times = await fire_times.of_recurrence(wanted, time_zone, anchor, start, size)
         return RecurrencePreview(fire_times=times, description=recurrences.describe(wanted), errors=[])
     except Refusal as refusal:
         errors = user_errors(refusal, below=_argument_of(refusal))

@@ -102,12 +102,12 @@ class ScheduleNode(Node):
     updated_at: datetime = strawberry.field(description="When it was last changed by a caller.")
     schedule: strawberry.Private[Schedule]
 
-    def _next_fire_times(
+    async def _next_fire_times(
         self,
         info: Ask,
         first: Annotated[int | None, strawberry.argument(description="How many, 1 to 100.")] = 5,
     ) -> list[datetime]:
-        return info.context.schedules.next_fire_times(self.schedule, page_size(first, "first"))
+        return await info.context.fire_times.of_schedule(self.schedule, page_size(first, "first"))
 
     next_fire_times: list[datetime] = strawberry.field(
         resolver=_next_fire_times,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from itertools import takewhile
@@ -28,10 +29,12 @@ def next_after(schedule: Schedule, recurrences: Recurrences) -> NextAfter:
     return first_after
 
 
-def next_fire_times(schedule: Schedule, recurrences: Recurrences, now: datetime, most: int) -> list[datetime]:
+def next_fire_times(
+    schedule: Schedule, recurrences: Recurrences, now: datetime, most: int
+) -> Iterator[datetime]:
     """Up to `most` of them later than `now`, in order; none while it is paused, and once it has ended."""
     if schedule.paused:
-        return []
+        return
     after = max(schedule.settled_until, now)
     times = recurrences.fire_times(schedule.recurrence, schedule.zone, schedule.anchor, after, most)
-    return list(takewhile(lambda time: schedule.ends_at is None or time <= schedule.ends_at, times))
+    yield from takewhile(lambda time: schedule.ends_at is None or time <= schedule.ends_at, times)

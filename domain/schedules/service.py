@@ -15,7 +15,7 @@ from domain.schedules.checking import ScheduleChecker
 from domain.schedules.drafts import ScheduleDraft, ScheduleEdit, as_template
 from domain.schedules.misfire import CATCH_UP_WINDOW
 from domain.schedules.model import Schedule, edited
-from domain.schedules.planning import next_fire_times, planned
+from domain.schedules.planning import planned
 from domain.schedules.ports import Change, Recurrences, Schedules
 from domain.schedules.recurrence import anchor_of
 from domain.tenancy.model import Caller
@@ -104,10 +104,6 @@ class ScheduleService:
         return await self._schedules.page(
             caller.tenant, request, owner=caller.owner if owner is None else owner
         )
-
-    def next_fire_times(self, schedule: Schedule, most: int) -> list[datetime]:
-        """Up to `most` of them, in order; none while it is paused, and once it has ended."""
-        return next_fire_times(schedule, self._recurrences, self._clock.now(), most)
 
     def _schedule(self, id: UUID, caller: Caller, draft: ScheduleDraft, now: datetime) -> Schedule:
         schedule = Schedule(

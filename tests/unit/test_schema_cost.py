@@ -41,6 +41,9 @@ def points(query: str, **variables: Any) -> int:
         ("{ tasks(first: 2) { nodes { labels { name } } } }", 1 + 2 * (1 + 10)),
         ("{ tasks(first: 2) { nodes { log(last: 7) { message } } } }", 1 + 2 * (1 + 7)),
         ('{ nodes(ids: ["a", "b", "c"]) { id } }', 3),
+        ("{ schedules(first: 3) { nodes { nextFireTimes(first: 7) } } }", 1 + 3 * (1 + 7)),
+        ("{ schedules(first: 3) { nodes { nextFireTimes } } }", 1 + 3 * (1 + 5)),
+        ('{ previewRecurrence(recurrence: { cron: "a" }, timeZone: "UTC", first: 7) { fireTimes } }', 7),
         (
             "{ ...F } fragment F on Query { tasks(first: 4) { ...C } } "
             "fragment C on TaskConnection { nodes { id } }",
