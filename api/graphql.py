@@ -217,7 +217,7 @@ def _check_preflight(request: Request, origins: Origins) -> None:
         raise _Refused(403, "PREFLIGHT_REQUIRED", message)
 
 
-_STATUSES = {"UNAVAILABLE": 503, "TIMEOUT": 504, "BUDGET_EXCEEDED": 429}
+_STATUSES = {"UNAVAILABLE": 503, "TIMEOUT": 504, "BUDGET_EXCEEDED": 429, "TENANT_BUSY": 429}
 """By the code that all errors of an answer have."""
 
 

@@ -115,3 +115,13 @@ class Unavailable(Exception):  # noqa: N818  says what the caller meets
     def __init__(self, dependency: str) -> None:
         super().__init__(f"{dependency} cannot be reached just now: try again shortly")
         self.dependency = dependency
+
+
+class TenantBusy(Unavailable):
+    """Too much is under way for this tenant just now: try again shortly."""
+
+    code = "TENANT_BUSY"
+
+    def __init__(self) -> None:
+        Exception.__init__(self, self.__doc__)
+        self.dependency = "PostgreSQL"

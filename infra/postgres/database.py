@@ -6,14 +6,15 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from typing import Any, TypeAlias
 
 import asyncpg
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from domain.errors import Unavailable
+from domain.errors import TenantBusy, Unavailable
+from infra.postgres.shares import ShareMetrics, Shares
 from infra.postgres.tenants import ROLE_MISSING, SETTINGS, TenantConnection, act_for
 
 # Quoted: they are generic for the type checker alone.
@@ -79,6 +80,7 @@ class DatabaseMetrics:
         self._allowed = Gauge(
             "carillon_sql_connections_allowed", "How many there may be of them.", ["pool"], registry=registry
         )
+        self.shares = ShareMetrics(registry)
 
     def _begun(self, work: str) -> Histogram:
         """What went wrong is counted from 0 on: the first time, too, is then seen as an increase."""
@@ -94,12 +96,14 @@ class DatabaseMetrics:
 class Database:
     """Pools of connections. Each piece of work has a name, for its figures.
 
-    What is done for a tenant has connections of its own, on which the rows of no other tenant are there.
+    What is done for a tenant has connections of its own, on which the rows of no other tenant are there, and
+    each tenant has its share of them.
     """
 
     def __init__(self, everyones: Pool, tenants: Pool, limit: float, metrics: DatabaseMetrics) -> None:
         self._everyones = everyones
         self._tenants = tenants
+        self.shares = Shares(tenants.get_max_size(), metrics.shares)
         self.limit = limit
         """Seconds a piece of work may last."""
         self._metrics = metrics
@@ -107,16 +111,39 @@ class Database:
         self._refused: dict[str, str] = {}
         """What was last said of each piece of work that is refused."""
 
-    @asynccontextmanager
-    async def work(self, name: str, tenant: str | None = None) -> AsyncIterator[Connection]:
+    def work(self, name: str, tenant: str | None = None) -> AbstractAsyncContextManager[Connection]:
         """A connection for a short while. Raises Unavailable when PostgreSQL cannot do it in time.
 
-        Without a tenant it is the engine's, and bound to none.
+        Without a tenant it is the engine's, and bound to none. With one, raises TenantBusy when that time was
+        too short since the tenant's other work had its share of the connections.
         """
+        deadline = asyncio.get_running_loop().time() + self.limit
+        if tenant is None:
+            return self._within(name, None, deadline)
+        return self._shared(name, tenant, deadline)
+
+    @asynccontextmanager
+    async def _shared(self, name: str, tenant: str, deadline: float) -> AsyncIterator[Connection]:
+        try:
+            async with (
+                self.shares.one(tenant, deadline) as waited,
+                self._within(name, tenant, deadline, told_late=not waited) as connection,
+            ):
+                yield connection
+        except TenantBusy as fault:
+            if self._down:
+                raise Unavailable("PostgreSQL") from fault
+            raise
+
+    @asynccontextmanager
+    async def _within(
+        self, name: str, tenant: str | None, deadline: float, *, told_late: bool = True
+    ) -> AsyncIterator[Connection]:
+        """Being late is told as an outage, or with TimeoutError where it waited for its tenant's other work."""
         began = time.perf_counter()
         pool = self._everyones if tenant is None else self._tenants
         try:
-            async with asyncio.timeout(self.limit):
+            async with asyncio.timeout_at(deadline):
                 connection = await _acquired(pool)
                 try:
                     if tenant is not None:
@@ -129,6 +156,8 @@ class Database:
                 finally:
                     await pool.release(connection)
         except (*OUTAGES, TimeoutError) as fault:
+            if isinstance(fault, TimeoutError) and not told_late:
+                raise
             self._note_outage(name, fault)
             raise Unavailable("PostgreSQL") from fault
         self._note_success(name, time.perf_counter() - began)
