@@ -8,6 +8,9 @@ import strawberry
 from graphql import GraphQLInputObjectType
 from strawberry.schema.config import StrawberryConfig
 
+from domain.dead_letters.model import LOOKED_AT
+from domain.queues.service import MAX_QUEUES
+from domain.webhooks.service import MAX_SECRETS
 from schema.attempts import AttemptNode
 from schema.audit_log import AuditLogConnection, audit_log
 from schema.bulk_changes import CancelTasksPayload, ReplayTasksPayload, cancel_tasks, replay_tasks
@@ -40,6 +43,7 @@ from schema.schedule_changes import (
 )
 from schema.schedules import ScheduleConnection, ScheduleNode, schedule, schedules
 from schema.sharing import LIVE
+from schema.sizes import items, points
 from schema.task_changes import (
     CreateTaskPayload,
     CreateTasksPayload,
@@ -64,6 +68,9 @@ from schema.webhook_secrets import (
     webhook_secrets,
 )
 
+ASSUMED_HANDLERS = 100
+"""Nothing bounds them but the code that they are."""
+
 
 @strawberry.type(description="What can be read.")
 class Query:
@@ -84,13 +91,18 @@ class Query:
         resolver=notifications, description="The tenant's notifications (or one owner's), in their order."
     )
     queues: list[Queue] = strawberry.field(
-        resolver=queues, description="Up to 1,000 queues, by name: what waits and runs in each, and its limits."
+        resolver=queues,
+        metadata={**items(MAX_QUEUES), **points(100)},  # what ended lately is looked at, whichever are told
+        description="Up to 1,000 queues, by name: what waits and runs in each, and its limits.",
     )
     handlers: list[Handler] = strawberry.field(
-        resolver=handlers, description="The handlers that tasks can run, by name."
+        resolver=handlers,
+        metadata=items(ASSUMED_HANDLERS),
+        description="The handlers that tasks can run, by name.",
     )
     webhook_secrets: list[WebhookSecretNode] = strawberry.field(
         resolver=webhook_secrets,
+        metadata=items(MAX_SECRETS),
         description="The secrets that sign webhooks, oldest first. For administrators bound to no owner.",
     )
     preview_recurrence: RecurrencePreview = strawberry.field(
@@ -103,6 +115,7 @@ class Query:
     )
     dead_letters: list[DeadLetter] = strawberry.field(
         resolver=dead_letters,
+        metadata=points(LOOKED_AT),
         description="Events of the tenant that could not be handled or published, of each kind the oldest "
         "first. For administrators bound to no owner.",
     )
@@ -212,7 +225,7 @@ ended already. No line is left out; of progress, the newest is told a few times 
     )
     queue_stats: AsyncGenerator[list[Queue], None] = strawberry.subscription(
         resolver=queue_stats,
-        metadata=LIVE,
+        metadata={**LIVE, **items(MAX_QUEUES)},
         description="Queue depths and rates, once per interval; the first within one.",
     )
 

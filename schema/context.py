@@ -31,6 +31,7 @@ from domain.webhooks.ports import Origins, WebhookSecrets
 from domain.webhooks.service import WebhookSecretService
 from schema.fire_times import FireTimes, Turns
 from schema.loaders import Loaders
+from schema.queue_readings import QueueReadings
 
 
 class Services(Protocol):
@@ -92,6 +93,7 @@ class Context:
     schedules: ScheduleService
     bulk: BulkService
     queues: QueueService
+    queue_readings: QueueReadings
     notifications: NotificationService
     webhook_secrets: WebhookSecretService
     dead_letters: DeadLetterService
@@ -144,6 +146,7 @@ class Contexts:
         )
         self._bulk = BulkService(services.bulk_tasks, services.signals)
         self._queues = QueueService(services.queues, services.signals)
+        self._queue_readings = QueueReadings(services.queues)
         self._notifications = NotificationService(services.notifications, services.notification_feed)
         self._webhook_secrets = WebhookSecretService(services.webhook_secrets, services.origins, services.ids)
         self._dead_letters = DeadLetterService(services.dead_letters, services.count_settled)
@@ -160,12 +163,14 @@ class Contexts:
                 activity=services.activity,
                 schedules=services.schedules,
                 notifications=services.notifications,
+                queues=services.queues,
             ),
             fire_times=FireTimes(services.recurrences, services.clock, self._turns),
             tasks=self._tasks,
             schedules=self._schedules,
             bulk=self._bulk,
             queues=self._queues,
+            queue_readings=self._queue_readings,
             notifications=self._notifications,
             webhook_secrets=self._webhook_secrets,
             dead_letters=self._dead_letters,

@@ -5,9 +5,10 @@
 
 An object costs 1 and a scalar nothing, but each of a list of scalars that an argument bounds 1: fire times have to
 be computed. What lies in a page counts as often as the page has items, at least 1 for each; edges and PageInfo cost
-nothing themselves. A field of a mutation or a subscription costs 10, and one more for each item of the list it makes
-something of, or that its limit lets it change. Of what is included or skipped, and of fragments on several types, all
-counts.
+nothing themselves. A list whose length no argument says counts for as many items as its field says there may be, and
+a field for which more is read than it tells says how many points that is. A field of a mutation or a subscription
+costs 10, and one more for each item of the list it makes something of, or that its limit lets it change. Of what is
+included or skipped, and of fragments on several types, all counts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLField,
     GraphQLInterfaceType,
     GraphQLList,
     GraphQLNamedType,
@@ -38,12 +40,10 @@ from graphql import (
 from domain.paging import DEFAULT_PAGE
 from schema.limits import Limits
 from schema.refusals import refused
-from schema.sizes import Size, size_of
+from schema.sizes import ASSUMED, Size, items_of, points_of, size_of
 
 CHANGE = 10
 """Points of a field of a mutation or a subscription."""
-ASSUMED = 10
-"""Items of a list that no argument bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +155,17 @@ class _Reckoner:
         size = size_of(node, asked)
         if size is not None and size.is_page and named.name.endswith("Connection"):
             self.pages.append(size)
+        return _sum((Cost(points_of(asked)), self._told(node, asked, parent, size, own)))
+
+    def _told(
+        self,
+        node: FieldNode,
+        asked: GraphQLField,
+        parent: GraphQLObjectType | GraphQLInterfaceType,
+        size: Size | None,
+        own: int,
+    ) -> Cost:
+        named = get_named_type(asked.type)
         if node.selection_set is None:
             told = Cost(own if own == CHANGE else 0)
             return told if size is None else _sum((told, _plus(0, size, Cost(1))))
@@ -168,7 +179,7 @@ class _Reckoner:
         if named.name.endswith("Connection"):
             cost = _plus(own, size or Size("first", DEFAULT_PAGE), _at_least_one(inner))
         elif (size is not None or _is_list(asked.type)) and not parent.name.endswith("Connection"):
-            cost = _plus(own - 1, size or Size("", self.assumed), _sum((Cost(1), inner)))
+            cost = _plus(own - 1, size or Size("", items_of(asked, self.assumed)), _sum((Cost(1), inner)))
         else:
             cost = _sum((Cost(own), inner))
         return cost

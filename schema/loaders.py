@@ -14,6 +14,9 @@ from domain.attempts.model import Attempt, Progress
 from domain.attempts.ports import Activity, Attempts
 from domain.notifications.model import Notification
 from domain.notifications.ports import Notifications
+from domain.queues.model import Queue
+from domain.queues.ports import Queues
+from domain.queues.service import MAX_QUEUES
 from domain.schedules.model import Schedule
 from domain.schedules.ports import Schedules
 from domain.tasks.model import Task
@@ -42,6 +45,7 @@ class Loaders:
         activity: Activity,
         schedules: Schedules,
         notifications: Notifications,
+        queues: Queues,
     ) -> None:
         self._caller = caller
         self._tasks = tasks
@@ -49,6 +53,7 @@ class Loaders:
         self._activity = activity
         self._schedules = schedules
         self._notifications = notifications
+        self._queues = queues
         self._open: dict[Hashable, DataLoader[Any, Any]] = {}
 
     def forget(self) -> None:
@@ -113,6 +118,18 @@ class Loaders:
 
         found = await self._load(("notifications", first, after), of_tasks, task)
         return [each for each in found if self._caller.may_see(each.owner)]
+
+    async def queues(self, names: frozenset[str] | None, *, figures: bool) -> list[Queue]:
+        """All of the tenant, or those of these names."""
+
+        async def read(asked: list[tuple[frozenset[str] | None, bool]]) -> list[list[Queue]]:
+            wanted = None if names is None else sorted({name for each, _ in asked for name in each or ()})
+            most = max(MAX_QUEUES, len(wanted or ()))
+            counted = any(figures for _, figures in asked)
+            found = await self._queues.all(self._caller.tenant, most, wanted, figures=counted)
+            return [[queue for queue in found if each is None or queue.name in each] for each, _ in asked]
+
+        return await self._load(("queues", names is None), read, (names, figures))
 
     async def _load(
         self, name: Hashable, batch: Callable[[list[K]], Coroutine[Any, Any, list[V]]], key: K

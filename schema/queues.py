@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from asyncio import sleep
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from datetime import timedelta
 from typing import Annotated
 
 import strawberry
+from strawberry.types.nodes import SelectedField, Selection
 
 from domain.queues.model import Queue as DomainQueue
 from domain.queues.model import QueueEdit
+from domain.queues.service import MAX_NAMES
 from domain.tenancy.permissions import Permission
 from domain.work.drafts import KEEP
+from schema.absent import given
 from schema.context import Ask, Context
+from schema.filters import read_line
 from schema.permissions import changes, needs
 from schema.refusals import invalid
+from schema.sizes import points
 from schema.user_errors import Refused, UserError, user_errors
 
 SHORTEST_INTERVAL = timedelta(seconds=1)
 LONGEST_INTERVAL = timedelta(minutes=1)
+FIGURES = frozenset({"depth", "running", "oldestDueSeconds", "finishedPerSecond"})
+"""Fields for which what waits and runs is looked at."""
+COUNTED = points(1)
 Name = Annotated[str, strawberry.argument(description="Of the queue.")]
+Names = Annotated[
+    list[str] | None,
+    strawberry.argument(description=f"Of these alone, up to {MAX_NAMES}; one that is not there is left out."),
+]
 
 
 @strawberry.type(description="A queue: it is there as soon as a task names it, or something is set for it.")
@@ -28,11 +40,11 @@ class Queue:
     name: str = strawberry.field(description="What tasks name it by.")
     paused: bool = strawberry.field(description="Whether none of its tasks are handed over.")
     depth: int = strawberry.field(
-        description="Due and not yet started, counted up to 100,000 of each priority."
+        metadata=COUNTED, description="Due and not yet started, counted up to 100,000 of each priority."
     )
-    running: int = strawberry.field(description="Tasks whose attempt runs now.")
+    running: int = strawberry.field(metadata=COUNTED, description="Tasks whose attempt runs now.")
     oldest_due_seconds: float = strawberry.field(
-        description="How long the oldest of those due has been; 0 when there is none."
+        metadata=COUNTED, description="How long the oldest of those due has been; 0 when there is none."
     )
     concurrency: int | None = strawberry.field(
         description="How many may be handed over and running at once; null is any number."
@@ -41,7 +53,7 @@ class Queue:
         description="How many may be handed over in a second, on average; null is any number."
     )
     finished_per_second: float = strawberry.field(
-        description="Tasks finished per second, over the last minute."
+        metadata=COUNTED, description="Tasks finished per second, over the last minute."
     )
 
     @staticmethod
@@ -82,9 +94,15 @@ class QueuePayload:
 
 
 @needs(Permission.READ_QUEUES)
-async def queues(info: Ask) -> list[Queue]:
-    context = info.context
-    return [Queue.of(each) for each in await context.queues.all(context.caller)]
+async def queues(info: Ask, names: Names = strawberry.UNSET) -> list[Queue]:
+    wanted = given(names)
+    if wanted is not None and len(wanted) > MAX_NAMES:
+        raise invalid(f"`names` takes at most {MAX_NAMES}; there are {len(wanted)}.", "names")
+    for index, name in enumerate(wanted or ()):
+        read_line(f"names.{index}", name)
+    distinct = None if wanted is None else frozenset(wanted)
+    found = await info.context.loaders.queues(distinct, figures=_reads_figures(info))
+    return [Queue.of(each) for each in found]
 
 
 @needs(Permission.READ_QUEUES)
@@ -97,9 +115,22 @@ async def queue_stats(
     pause = SHORTEST_INTERVAL if interval is None else interval
     if not SHORTEST_INTERVAL <= pause <= LONGEST_INTERVAL:
         raise invalid("`interval` must be from PT1S to PT1M.", "interval")
-    while True:
-        yield await queues(info)
-        await sleep(pause.total_seconds())
+    seconds = pause.total_seconds()
+    async with info.context.queue_readings.followed(info.context.caller.tenant) as followed:
+        while True:
+            yield [Queue.of(each) for each in await followed.recent(seconds)]
+            await sleep(seconds)
+
+
+def _reads_figures(info: Ask) -> bool:
+    return any(_selects_figures(each.selections) for each in info.selected_fields)
+
+
+def _selects_figures(selections: Iterable[Selection]) -> bool:
+    return any(
+        each.name in FIGURES if isinstance(each, SelectedField) else _selects_figures(each.selections)
+        for each in selections
+    )
 
 
 @changes(Permission.CHANGE_QUEUES)

@@ -12,6 +12,7 @@ from domain.paging import Page
 from domain.schedules.model import Schedule, TaskTemplate
 from domain.tasks.listing import TaskFilter, TaskOrder
 from domain.tenancy.permissions import Permission
+from domain.work.validation import MAX_LABELS
 from schema.absent import given
 from schema.actions import Action
 from schema.context import Ask
@@ -33,6 +34,7 @@ from schema.paging import (
 from schema.permissions import needs
 from schema.recurrences import Recurrence
 from schema.scalars import TimeZone
+from schema.sizes import items
 from schema.tasks import TaskConnection, list_tasks
 
 
@@ -43,7 +45,7 @@ class ScheduledTask:
     owner: str | None = strawberry.field(
         description="The person it will be for; null when it is for the whole tenant."
     )
-    labels: list[Label] = strawberry.field(description="The labels it will have.")
+    labels: list[Label] = strawberry.field(metadata=items(MAX_LABELS), description="The labels it will have.")
     action: Action = strawberry.field(description="What it will do.")
     queue: str = strawberry.field(description="The queue it will be worked off in.")
     priority: int = strawberry.field(description="0 is the most urgent, 9 the least.")

@@ -12,7 +12,8 @@ from graphql import (
     OperationDefinitionNode,
     VariableNode,
 )
-from strawberry.types.field import StrawberryField
+
+from schema.marks import marks
 
 LIVE = {"live": True}
 """Metadata of a subscription that tells what happens from now on; an argument `after` takes it back in time."""
@@ -34,8 +35,7 @@ def begins_now(
 
 def _is_live(type: GraphQLObjectType | None, name: str) -> bool:
     field = None if type is None else type.fields.get(name)
-    made_from = None if field is None else field.extensions.get("strawberry-definition")
-    return isinstance(made_from, StrawberryField) and made_from.metadata.get("live") is True
+    return field is not None and marks(field).get("live") is True
 
 
 def _is_null(value: object, operation: OperationDefinitionNode, variables: dict[str, Any]) -> bool:

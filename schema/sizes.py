@@ -20,15 +20,22 @@ from graphql import (
 
 from domain.attempts.activity import LINES_READ
 from domain.paging import DEFAULT_PAGE, MAX_PAGE
+from domain.queues.service import MAX_NAMES
 from domain.tasks.bulk import DEFAULT_LIMIT, MAX_LIMIT
 from domain.tasks.service import MAX_TOGETHER
+from schema.marks import marks
 
 PAGES = ("first", "last")
 """Of a Connection; of other lists, none of which tells more than LINES_READ."""
-LISTS = ((("ids",), MAX_PAGE), (("input", "tasks"), MAX_TOGETHER))
+LISTS = ((("ids",), MAX_PAGE), (("names",), MAX_NAMES), (("input", "tasks"), MAX_TOGETHER))
 """Arguments, and fields below them, that something is told or made of item by item; how many they take."""
+ASSUMED = 10
+"""Items of a list of which nothing is known."""
 LIMIT = "limit"
 """The field of an input that says how many are changed at most."""
+
+
+_ITEMS, _POINTS = "items", "points"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ class Size:
         """Whatever the variables are, where pages may have so many items."""
         if not self.variables:
             return self.default
-        return page if self.most is None else self.most
+        return page if self.most is None else max(self.most, self.default)
 
     def value(self, variables: Mapping[str, Any]) -> int:
         """Never below 0; what is not allowed is for the field to refuse."""
@@ -80,10 +87,30 @@ def size_of(node: FieldNode, asked: GraphQLField) -> Size | None:
         return _limit(given["input"])
     for path, most in LISTS:
         if path[0] in given:
-            items = _items(Size(".".join(path), most=most), given[path[0]], path[1:])
+            items = _items(Size(".".join(path), items_of(asked, 1), most=most), given[path[0]], path[1:])
             if items is not None:
                 return items
     return None
+
+
+def items(most: int) -> dict[str, int]:
+    """Metadata of a list: how many it has at most, for as far as no argument says it."""
+    return {_ITEMS: most}
+
+
+def items_of(asked: GraphQLField, assumed: int = ASSUMED) -> int:
+    most: int = marks(asked).get(_ITEMS, assumed)
+    return most
+
+
+def points(number: int) -> dict[str, int]:
+    """Metadata of a field: what it costs beside the objects it tells, since more than those is read for it."""
+    return {_POINTS: number}
+
+
+def points_of(asked: GraphQLField) -> int:
+    number: int = marks(asked).get(_POINTS, 0)
+    return number
 
 
 def _has_limit(asked: GraphQLField) -> bool:

@@ -16,6 +16,7 @@ from domain.paging import Page
 from domain.tasks.listing import TaskFilter, TaskPlace
 from domain.tasks.model import Task
 from domain.tenancy.permissions import Permission
+from domain.work.validation import MAX_LABELS
 from schema.absent import given
 from schema.actions import Action
 from schema.activity import LogLine, Progress
@@ -42,6 +43,7 @@ from schema.paging import (
 from schema.permissions import needs
 from schema.refusals import invalid
 from schema.scalars import Json
+from schema.sizes import items
 
 if TYPE_CHECKING:
     from schema.schedules import ScheduleNode
@@ -70,7 +72,8 @@ class TaskNode(Node):
         "null when it is for the whole tenant."
     )
     labels: list[Label] = strawberry.field(
-        description="The caller's own references (an order, a customer), to find tasks by."
+        metadata=items(MAX_LABELS),
+        description="The caller's own references (an order, a customer), to find tasks by.",
     )
     attempt: int = strawberry.field(description="How many attempts have started.")
     max_attempts: int = strawberry.field(

@@ -10,6 +10,8 @@ from domain.work.validation import Faults, queue_fault
 
 MAX_QUEUES = 1_000
 """Of a tenant: that are listed, and that have settings."""
+MAX_NAMES = 100
+"""Of queues asked for by their names."""
 MOST_AT_ONCE = 100_000
 FASTEST = 100_000.0
 SLOWEST = 0.00001
@@ -22,9 +24,6 @@ class QueueService:
     def __init__(self, queues: Queues, signals: Signals) -> None:
         self._queues = queues
         self._signals = signals
-
-    async def all(self, caller: Caller) -> list[Queue]:
-        return await self._queues.all(caller.tenant, MAX_QUEUES)
 
     async def change(self, caller: Caller, name: str, edit: QueueEdit) -> Queue:
         """The queue as it is then; it need not have been there. Raises TooMany."""

@@ -12,7 +12,7 @@ from domain.tenancy.permissions import Permission, may
 from domain.webhooks.model import Made, WebhookSecret
 from domain.webhooks.ports import Origins, WebhookSecrets
 
-MOST = 200
+MAX_SECRETS = 200
 """Valid secrets of one tenant."""
 LONGEST_OVERLAP = timedelta(days=30)
 
@@ -29,7 +29,7 @@ class WebhookSecretService:
         """Raises Invalid or ForbiddenUrl for the origin, Conflict when it has an active one, TooMany."""
         try:
             written = None if origin is None else self._origins.origin(origin)
-            return await self._secrets.add(caller.tenant, self._ids.next(), written, MOST)
+            return await self._secrets.add(caller.tenant, self._ids.next(), written, MAX_SECRETS)
         except Refusal as refusal:
             refusal.path = ("origin",)
             raise

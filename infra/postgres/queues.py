@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from domain.errors import TooMany
 from domain.queues.model import Queue, QueueEdit
 from infra.postgres.claiming import BEGIN_LOCKED
@@ -12,14 +14,21 @@ COUNT_LIMIT = 100_000
 RECENT_LIMIT = 20_000
 """Changes of tasks that are looked at to tell how many finish: when a minute has more, the latest ones."""
 
-# In bounded time: lanes are counted to a limit, and so are the changes of a minute.
-FIGURES = f"""
-with names as materialized (
+NAMES = """names as materialized (
     select name from (
         select queue as name from lanes where tenant = $1 union select name from queues where tenant = $1
     ) as known
-    where $2::text is null or name = $2 order by name limit $3
-), waiting as materialized (
+    where $2::text[] is null or name = any($2) order by name limit $3
+)"""
+SETTINGS = f"""
+with {NAMES}
+select n.name, coalesce(s.paused, false) as paused, s.concurrency, s.rate_per_second
+from names as n left join queues as s on s.tenant = $1 and s.name = n.name
+order by n.name
+"""
+# In bounded time: lanes are counted to a limit, and so are the changes of a minute.
+FIGURES = f"""
+with {NAMES}, waiting as materialized (
     select l.queue, w.* from lanes as l cross join lateral (
         select count(*) as tasks, min(scheduled_at) as oldest from (
             select scheduled_at from tasks
@@ -28,7 +37,7 @@ with names as materialized (
             order by scheduled_at, id limit {COUNT_LIMIT}
         ) as due
     ) as w
-    where l.tenant = $1 and ($2::text is null or l.queue = $2)
+    where l.tenant = $1 and l.queue in (select name from names)
     union all
     select queue, count(*), min(scheduled_at) from (
         select queue, scheduled_at from tasks
@@ -88,11 +97,16 @@ class PostgresQueues:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def all(self, tenant: str, limit: int) -> list[Queue]:
-        return await self._figures(tenant, None, limit)
+    async def all(
+        self, tenant: str, limit: int, names: Sequence[str] | None = None, *, figures: bool = True
+    ) -> list[Queue]:
+        work, statement = ("queues", FIGURES) if figures else ("queue_settings", SETTINGS)
+        async with self._database.work(work, tenant) as connection:
+            records = await connection.fetch(statement, tenant, names, limit)
+        return [Queue(**record) for record in records]
 
     async def find(self, tenant: str, name: str) -> Queue:
-        found = await self._figures(tenant, name, 1)
+        found = await self.all(tenant, 1, [name])
         return found[0] if found else Queue(name=name)
 
     async def change(self, tenant: str, name: str, edit: QueueEdit, limit: int) -> None:
@@ -114,8 +128,3 @@ class PostgresQueues:
                 given.get("rate_per_second"),
             )
             await connection.execute(FORGET, tenant, name)
-
-    async def _figures(self, tenant: str, name: str | None, limit: int) -> list[Queue]:
-        async with self._database.work("queues", tenant) as connection:
-            records = await connection.fetch(FIGURES, tenant, name, limit)
-        return [Queue(**record) for record in records]

@@ -182,3 +182,22 @@ async def test_a_queue_tells_what_waits_and_runs_in_it_and_how_fast_it_goes(stor
     b = await storage.queues.find("acme", "b")
     assert (b.running, b.depth) == (1, 2 - len(queued))
     assert [queue.name for queue in await storage.queues.all("acme", 1)] == ["a"]
+
+
+async def test_queues_are_told_by_name_and_their_settings_without_their_figures(storage: Storage) -> None:
+    await storage.a_worker()
+    await storage.added(due_in(-30, queue="a"), due_in(-30, queue="b"), due_in(-30, queue="c"))
+    await storage.added(due_in(-30, queue="b", tenant="other"))
+    await set_queue(storage, "a", paused=True, concurrency=4)
+    await set_queue(storage, "idle", rate_per_second=2.0)
+    assert await storage.queues.all("acme", 10, figures=False) == [
+        Queue(name="a", paused=True, concurrency=4),
+        Queue(name="b"),
+        Queue(name="c"),
+        Queue(name="idle", rate_per_second=2.0),
+    ]
+    some = await storage.queues.all("acme", 10, ["c", "a", "none"])
+    assert [(queue.name, queue.depth, queue.paused) for queue in some] == [("a", 1, True), ("c", 1, False)]
+    assert await storage.queues.all("acme", 10, ["b"], figures=False) == [Queue(name="b")]
+    assert await storage.queues.all("acme", 10, []) == []
+    assert [queue.name for queue in await storage.queues.all("acme", 2, figures=False)] == ["a", "b"]

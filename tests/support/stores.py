@@ -187,11 +187,13 @@ class StoredQueues:
     calls: list[str] = field(default_factory=list)
     rows: dict[tuple[str, str], Queue] = field(default_factory=dict)
 
-    async def all(self, tenant: str, limit: int) -> list[Queue]:
-        self.calls.append("queues")
-        return sorted((row for (of, _), row in self.rows.items() if of == tenant), key=lambda row: row.name)[
-            :limit
-        ]
+    async def all(
+        self, tenant: str, limit: int, names: Sequence[str] | None = None, *, figures: bool = True
+    ) -> list[Queue]:
+        self.calls.append("queues" if figures else "queue_settings")
+        found = [row for (of, name), row in self.rows.items() if of == tenant]
+        found = [row for row in found if names is None or row.name in names]
+        return sorted(found, key=lambda row: row.name)[:limit]
 
     async def find(self, tenant: str, name: str) -> Queue:
         return self.rows.get((tenant, name), Queue(name=name))

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from graphql import GraphQLObjectType
 
 from domain.live.ports import Signal
 from domain.queues.model import Queue
 from domain.tenancy.model import Caller, Role
+from schema.build import build_schema
+from schema.queues import FIGURES
+from schema.sizes import points_of
 from tests.support.face import TENANT, Face
 
 FIELDS = "name paused depth running oldestDueSeconds concurrency ratePerSecond finishedPerSecond"
@@ -105,3 +109,50 @@ async def test_a_viewer_sees_queues_and_changes_none(face: Face) -> None:
     viewer = Caller(tenant=TENANT, role=Role.VIEWER)
     assert (await face.ask(LIST, viewer))["queues"] == []
     assert (await face.error(PAUSE, viewer, name="mail"))["extensions"]["code"] == "FORBIDDEN"
+
+
+@pytest.mark.parametrize(
+    ("asked", "read"),
+    [
+        ("{ queues { name paused concurrency ratePerSecond } }", ["queue_settings"]),
+        ("{ queues { name depth } }", ["queues"]),
+        ("{ queues { ... { ...F } } } fragment F on Queue { n: running }", ["queues"]),
+        ("{ a: queues { name } b: queues { oldestDueSeconds } c: queues { finishedPerSecond } }", ["queues"]),
+        ("{ a: queues { name } a: queues { depth } }", ["queues"]),
+        ('{ a: queues(names: ["a"]) { name } b: queues(names: ["b"]) { depth } }', ["queues"]),
+    ],
+)
+async def test_figures_are_read_once_for_an_operation_and_when_they_are_asked_for(
+    face: Face, asked: str, read: list[str]
+) -> None:
+    for _ in range(3):  # the first time without a plan
+        face.queues.calls.clear()
+        await face.ask(asked)
+        assert face.queues.calls == read
+
+
+def test_the_fields_that_are_figures_are_those_that_cost_something() -> None:
+    queue = build_schema()._schema.type_map["Queue"]
+    assert isinstance(queue, GraphQLObjectType)
+    assert {name for name, field in queue.fields.items() if points_of(field)} == FIGURES
+
+
+async def test_of_queues_asked_for_by_name_each_field_tells_its_own(face: Face) -> None:
+    for name in ("a", "b", "c"):
+        face.queues.rows[TENANT, name] = Queue(name=name)
+    told = await face.ask(
+        '{ x: queues(names: ["b", "none", "b"]) { name } y: queues(names: ["c", "b"]) { name } }'
+    )
+    assert told == {"x": [{"name": "b"}], "y": [{"name": "b"}, {"name": "c"}]}
+    assert (await face.ask("{ queues(names: []) { name } }"))["queues"] == []
+    assert len((await face.ask("{ queues(names: null) { name } }"))["queues"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("names", "argument"), [(["a"] * 101, "names"), (["a", "x\0"], "names.1"), (["a" * 300], "names.0")]
+)
+async def test_names_are_at_most_a_hundred_that_queues_can_have(
+    face: Face, names: list[str], argument: str
+) -> None:
+    error = await face.error("query($names: [String!]) { queues(names: $names) { name } }", names=names)
+    assert error["extensions"] == {"code": "INVALID", "argument": argument}

@@ -26,6 +26,14 @@ def points(query: str, **variables: Any) -> int:
     return cost_of(SCHEMA, document, operation).cost.points(variables)
 
 
+def at_most(query: str) -> int:
+    """Whatever its variables are."""
+    document = parse(query)
+    operation = document.definitions[0]
+    assert isinstance(operation, OperationDefinitionNode)
+    return cost_of(SCHEMA, document, operation).cost.at_most(100)
+
+
 @pytest.mark.parametrize(
     ("query", "cost"),
     [
@@ -38,7 +46,15 @@ def points(query: str, **variables: Any) -> int:
         ("{ tasks(last: 5) { edges { cursor node { id } } } }", 1 + 5),
         ("{ tasks(last: 5) { edges { cursor } } }", 1 + 5),
         ("{ tasks(first: 5) { nodes { attempts(first: 3) { nodes { id } } } } }", 1 + 5 * (1 + 1 + 3)),
-        ("{ tasks(first: 2) { nodes { labels { name } } } }", 1 + 2 * (1 + 10)),
+        ("{ tasks(first: 2) { nodes { labels { name } } } }", 1 + 2 * (1 + 16)),
+        ("{ handlers { name } }", 100),
+        ("{ webhookSecrets { id } }", 200),
+        ("{ deadLetters(first: 5) { id } }", 1_000 + 5),
+        ("{ queues { name paused } }", 100 + 1_000),
+        ("{ queues { name depth running oldestDueSeconds finishedPerSecond } }", 100 + 1_000 * (1 + 4)),
+        ('{ queues(names: ["a", "b"]) { name depth } }', 100 + 2 * (1 + 1)),
+        ("{ queues(names: null) { name } }", 100 + 1_000),
+        ("subscription { queueStats { name depth } }", 10 - 1 + 1_000 * (1 + 1)),
         ("{ tasks(first: 2) { nodes { log(last: 7) { message } } } }", 1 + 2 * (1 + 7)),
         ('{ nodes(ids: ["a", "b", "c"]) { id } }', 3),
         ("{ schedules(first: 3) { nodes { nextFireTimes(first: 7) } } }", 1 + 3 * (1 + 7)),
@@ -78,6 +94,16 @@ def test_variables_say_how_large_pages_and_lists_are() -> None:
     assert points(CREATE, input={"tasks": [{}] * 7}) == 10 + 7
     assert points(CREATE_BELOW, tasks=[{}] * 7) == 10 + 7
     assert points("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=["a"] * 9) == 9
+
+
+NAMED = "query ($names: [String!]) { queues(names: $names) { name } }"
+
+
+def test_queues_cost_as_many_as_are_named_and_all_when_none_are() -> None:
+    assert points(NAMED, names=["a"] * 7) == 100 + 7
+    assert points(NAMED, names=[]) == 100
+    assert points(NAMED, names=None) == points(NAMED) == 100 + 1_000
+    assert at_most(NAMED) == 100 + 1_000
 
 
 BULK = "mutation ($input: CancelTasksInput!) { cancelTasks(input: $input) { count } }"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
 from domain.queues.model import Queue
+from schema.context import Context, Contexts
 from schema.operations import OperationRequest, Result
-from tests.support.face import CALLER, TENANT, Face, operations
+from tests.support.face import CALLER, POLL, TENANT, TRACEPARENT, Face, operations
 
 STATS = "subscription ($interval: Duration) { queueStats(interval: $interval) { name depth running paused } }"
 
@@ -44,3 +45,27 @@ async def test_an_interval_is_from_a_second_to_a_minute(interval: str) -> None:
 async def test_its_ends_are_within_it_and_null_is_a_second(interval: str | None) -> None:
     [body] = await Face().follow(STATS, most=1, interval=interval)
     assert body == {"data": {"queueStats": []}}
+
+
+async def test_subscriptions_of_one_tenant_share_what_is_read_and_leave_nothing_behind() -> None:
+    face = Face()
+    face.queues.rows[TENANT, "mail"] = Queue(name="mail", depth=3)
+    other = STATS.replace("name depth", "depth")
+    asked, contexts = operations(), Contexts(face, poll_interval=POLL)
+
+    def context() -> Context:
+        return contexts.new(CALLER, TRACEPARENT)
+
+    streams = [
+        await asked.subscribe(OperationRequest(text, {"interval": "PT1M"}), context)
+        for text in (STATS, STATS, other)
+    ]
+    async with AsyncExitStack() as stack:
+        for stream in streams:
+            assert not isinstance(stream, Result)
+            await stack.enter_async_context(aclosing(stream))
+            [mail] = (await anext(stream))["data"]["queueStats"]
+            assert mail["depth"] == 3
+        assert face.queues.calls == ["queues"]
+        assert len(context().queue_readings) == 1
+    assert len(context().queue_readings) == 0
