@@ -3,12 +3,12 @@
     cost = cost_of(schema, document, operation)      # once for a document
     cost.points(variable_values)                     # for each time it is executed
 
-An object costs 1 and a scalar nothing, but each of a list of scalars that an argument bounds 1: fire times have to
-be computed. What lies in a page counts as often as the page has items, at least 1 for each; edges and PageInfo cost
-nothing themselves. A list whose length no argument says counts for as many items as its field says there may be, and
-a field for which more is read than it tells says how many points that is. A field of a mutation or a subscription
-costs 10, and one more for each item of the list it makes something of, or that its limit lets it change. Of what is
-included or skipped, and of fragments on several types, all counts.
+An object costs 1 and a scalar nothing, but each of a list of scalars that an argument bounds 1: fire times
+have to be computed. What lies in a page counts as often as the page has items, at least 1 for each; edges and
+PageInfo cost nothing themselves. A list whose length no argument says counts for as many items as its field
+says there may be, and a field for which more is read than it tells says how many points that is. A field of a
+mutation or a subscription costs 10, and one more for each item of the list it makes something of, or that its
+limit lets it change. Of what is included or skipped, and of fragments on several types, all counts.
 """
 
 from __future__ import annotations

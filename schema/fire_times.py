@@ -20,8 +20,8 @@ SLICE = 0.002
 class Turns:
     """Of a process: computes one after the other, and for at most half of the time.
 
-    In slices on the loop, not in a thread: a thread that computes takes the interpreter from the loop all the same,
-    and cannot be stopped when the operation it computes for has ended.
+    In slices on the loop, not in a thread: a thread that computes takes the interpreter from the loop all the
+    same, and is not stopped when the operation it computes for has ended.
     """
 
     def __init__(self) -> None:

@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from time import perf_counter
 
+import pytest
 from typing_extensions import override
 
+from domain.errors import Invalid
 from domain.schedules.recurrence import Cron, Recurrence
 from infra.recurrence.reading import ReadRecurrences
 from schema.fire_times import SLICE, FireTimes, Turns
 from tests.support.face import NOW, Face, StillClock
 from tests.support.waiting import until
 
-DAILY, HOURLY = Cron("@daily"), Cron("@hourly")
+DAILY, HOURLY, NEVER = Cron("@daily"), Cron("@hourly"), Cron("0 0 */29 * 1#4")
 
 
 @dataclass
@@ -91,3 +93,50 @@ async def test_a_preview_takes_one_moment_for_all_its_parts() -> None:
     preview = 'previewRecurrence(recurrence: {every: "PT1H"}, timeZone: "UTC", first: 2) { fireTimes }'
     data = await face.ask(f"{{ a: {preview} b: {preview} }}")
     assert data["a"] == data["b"]
+
+
+async def test_everyone_else_has_a_turn_between_many_cheap_ones() -> None:
+    dear, turns, seen = Dear(), Turns(), list[int]()
+
+    def cheap() -> Iterator[datetime]:
+        seen.append(dear.turn)
+        yield NOW
+
+    async with asyncio.TaskGroup() as group:
+        ticking = group.create_task(dear.tick())
+        await asyncio.gather(*(turns.taken(cheap()) for _ in range(20)))
+        ticking.cancel()
+    assert len(set(seen)) == 20
+
+
+async def test_who_asks_for_little_does_not_wait_for_who_asks_for_much() -> None:
+    dear, turns, ended = Dear(), Turns(), list[str]()
+
+    async def ask(name: str, most: int) -> None:
+        await asked(FireTimes(dear, StillClock(), turns), DAILY, most)
+        ended.append(name)
+
+    await asyncio.gather(ask("much", 50), ask("little", 3))
+    assert ended == ["little", "much"]
+
+
+async def test_what_is_refused_leaves_the_turn_to_the_next() -> None:
+    fire_times = FireTimes(ReadRecurrences(), StillClock(), Turns())
+    with pytest.raises(Invalid, match="within eight years"):
+        await asked(fire_times, NEVER)
+    assert len(await asked(fire_times, DAILY)) == 10
+
+
+async def test_an_operation_of_many_previews_leaves_the_loop_to_others() -> None:
+    dear = Dear()
+    rule = "FREQ=YEARLY;BYDAY=MO,TU,WE,TH,FR,SA,SU;BYSETPOS=366"
+    aliases = " ".join(
+        f'p{most}: previewRecurrence(recurrence: {{rrule: "{rule}"}}, timeZone: "UTC", first: {most}) '
+        "{ fireTimes }"
+        for most in range(1, 11)
+    )
+    ticking = asyncio.create_task(dear.tick())
+    data = await Face().ask(f"{{ {aliases} }}")
+    ticking.cancel()
+    assert [len(each["fireTimes"]) for each in data.values()] == list(range(1, 11))
+    assert dear.turn > 50
