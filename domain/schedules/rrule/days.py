@@ -28,6 +28,8 @@ class Days:
         self._first_period, self._periods_a_day = first_period(rule, start), rule.frequency.periods_a_day
         self._weekdays = frozenset(weekday for weekday, _ in rule.by_day)
         self._minutes = Minutes(rule, start)
+        self._latest: tuple[tuple[int, int], Period] = ((0, 0), ())
+        """A month and its days: who asks for one fire time after the other asks for it again and again."""
 
     def since(self, day: int, last: int) -> Iterator[Occasion]:
         """Those from `day` to `last`; costs a few steps for each day in between, and none for days before."""
@@ -118,6 +120,13 @@ class Days:
 
     def _month(self, year: int, month: int) -> Period:
         """The days of a month that the rule names."""
+        known, days = self._latest
+        if known != (year, month):
+            days = self._named(year, month)
+            self._latest = ((year, month), days)
+        return days
+
+    def _named(self, year: int, month: int) -> Period:
         before = date(year, month, 1).toordinal() - 1
         numbers = self._candidates(before + 1, year, monthrange(year, month)[1])
         return [before + each for each in numbers if self._matches(before + each, year, month, each)]
