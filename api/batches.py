@@ -7,32 +7,37 @@ another, and the status of each is only told by its errors.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
+from api.answers import Room
 from api.graph import Graph
-from api.payloads import Malformed, error_entry, is_object, read_operation
+from api.payloads import Malformed, error_entry, is_object, read_operation, write_json
 from domain.tenancy.model import Caller
 from schema.operations import Result
 
 
-async def answers_of(graph: Graph, batch: list[object], caller: Caller) -> list[dict[str, Any]]:
-    """In the order of the requests. Raises Malformed for what holds none."""
+async def answers_of(graph: Graph, batch: list[object], caller: Caller) -> str:
+    """JSON, in the order of the requests. Raises Malformed for what holds none."""
     if not batch or not all(map(is_object, batch)):
         raise Malformed("a batch is a list of operations, each a JSON object")
+    room = graph.room()
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_answer(graph, each, caller)) for each in batch]
-    return [task.result() for task in tasks]
+        tasks = [group.create_task(_answer(graph, each, caller, room)) for each in batch]
+    return f"[{','.join(task.result() for task in tasks)}]"
 
 
-async def _answer(graph: Graph, request: object, caller: Caller) -> dict[str, Any]:
+async def _answer(graph: Graph, request: object, caller: Caller, room: Room) -> str:
     try:
         sent, _ = read_operation(request)
     except Malformed as error:
-        return {"errors": [error_entry("BAD_REQUEST", f"The request cannot be read: {error}.")]}
+        return _refused("BAD_REQUEST", f"The request cannot be read: {error}.")
     operation = await graph.admit(sent, caller)
     if isinstance(operation, Result):
-        return operation.body
+        return write_json(operation.body)
     kind = graph.kind(operation)
     if kind == "subscription":
-        return {"errors": [error_entry("NOT_ACCEPTABLE", "A subscription is not followed in a batch.")]}
-    return (await graph.execute(kind, operation, caller)).body
+        return _refused("NOT_ACCEPTABLE", "A subscription is not followed in a batch.")
+    return (await graph.execute(kind, operation, caller, room)).text
+
+
+def _refused(code: str, message: str) -> str:
+    return write_json({"errors": [error_entry(code, message)]})

@@ -90,8 +90,8 @@ class EventStream(HttpResponse):
 
     async def _operate(self, send: Send) -> None:
         if self._kind != "subscription":
-            result = await self._graph.execute(self._kind, self._operation, self._session.caller())
-            await _send(send, _next(response_of(result.body)))
+            answer = await self._graph.execute(self._kind, self._operation, self._session.caller())
+            await _send(send, _next(Response(answer.text)))
             return
         stream = await self._graph.subscribe(self._operation, self._session.caller, self._last_event_id)
         if isinstance(stream, Result):

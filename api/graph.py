@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from api.admission import Admission
+from api.answers import Answer, Room, answer_within
 from api.metrics import ApiMetrics
 from api.payloads import SentOperation, error_entry
 from api.responses import Responses, encoded
@@ -36,8 +37,11 @@ class Graph:
         clock: Clock,
         ids: Ids,
         timeout: float,
+        most_bytes: int,
     ) -> None:
-        """`timeout` is how many seconds a query or mutation may take."""
+        """`timeout` is how many seconds a query or mutation may take, `most_bytes` how large what one request,
+        or an event, is answered with may be.
+        """
         self._operations = operations
         self._admission = admission
         self._new_context = new_context
@@ -45,6 +49,7 @@ class Graph:
         self.clock = clock
         self._ids = ids
         self._timeout = timeout
+        self._most_bytes = most_bytes
         self.metrics = metrics
         self._shared = SharedStreams(metrics, ids)
 
@@ -64,15 +69,23 @@ class Graph:
         """None for what cannot be executed: `execute` says why."""
         return self._operations.kind(request)
 
-    async def execute(self, kind: Kind | None, request: OperationRequest, caller: Caller) -> Result:
+    def room(self) -> Room:
+        """For the answers to one request."""
+        return Room(self._most_bytes)
+
+    async def execute(
+        self, kind: Kind | None, request: OperationRequest, caller: Caller, room: Room | None = None
+    ) -> Answer:
+        """`room` is what it shares with others, if any."""
         try:
             async with asyncio.timeout(self._timeout):
                 result = await self._operations.execute(request, self._new_context(caller))
         except TimeoutError:
             self.metrics.limits.labels("operation_time").inc()
             result = Result({"data": None, "errors": [timed_out(self._timeout)]}, valid=True)
-        self._count(kind or "unknown", result)
-        return result
+        answer = await answer_within(room or self.room(), kind, result)
+        self._count(kind or "unknown", answer.result)
+        return answer
 
     async def subscribe(
         self,
@@ -105,7 +118,14 @@ class Graph:
 
     async def _begin(self, request: OperationRequest, new_context: Callable[[], Context]) -> Responses | Result:
         stream = await self._operations.subscribe(request, new_context)
-        return stream if isinstance(stream, Result) else encoded(stream)
+        return stream if isinstance(stream, Result) else encoded(stream, self._of_event)
+
+    async def _of_event(self, body: dict[str, Any]) -> Answer:
+        result = Result(body, valid=True)
+        answer = await answer_within(self.room(), "subscription", result)
+        if answer.result is not result:
+            self.metrics.limits.labels("answer_too_large").inc()
+        return answer
 
     def present(self, fault: Exception) -> dict[str, Any]:
         """What a client is told of a fault of the transport; it is logged under the id told, and counted."""

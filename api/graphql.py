@@ -75,7 +75,7 @@ class GraphQLOverHttp:
             refused = answer
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
-        return _answer(request, refused.status, refused.body, refused.headers)
+        return _refuse(request, refused.status, refused.body, refused.headers)
 
     async def _graphiql(self, request: Request) -> Response:
         """For those who may run what they type there. The others are asked for a token."""
@@ -100,7 +100,7 @@ class GraphQLOverHttp:
         sent, _ = read_operation(value)
         operation = await self._graph.admit(sent, session.caller())
         if isinstance(operation, Result):
-            return _answer(request, _status(operation, answer_type(request.headers)), operation.body)
+            return _refuse(request, _status(operation, answer_type(request.headers)), operation.body)
         kind = self._graph.kind(operation)
         if kind == "mutation" and request.method == "GET":
             raise _Refused(405, "METHOD_NOT_ALLOWED", "A mutation is sent as a POST.", {"allow": "POST"})
@@ -109,13 +109,13 @@ class GraphQLOverHttp:
         if kind == "subscription":
             message = f"Follow a subscription as {EVENT_STREAM}, or over a websocket with {PROTOCOL}."
             raise _Refused(406, "NOT_ACCEPTABLE", message)
-        result = await self._graph.execute(kind, operation, session.caller())
+        answer = await self._graph.execute(kind, operation, session.caller())
+        result = answer.result
         if request.method == "GET" and sent.query is None and "errors" not in result.body:
             # What is left of the budget is another with each answer: none would ever be found unchanged.
-            kept = {name: value for name, value in result.body.items() if name != "extensions"}
-            return revalidated(request.headers, write_json(kept), answer_type(request.headers))
+            return revalidated(request.headers, answer.lasting, answer_type(request.headers))
         status = _status(result, answer_type(request.headers))
-        return _answer(request, status, result.body, _retry_after(result))
+        return _respond(request, status, answer.text, _retry_after(result))
 
     def _stream(
         self, request: Request, operation: OperationRequest, kind: Kind | None, session: Session
@@ -142,7 +142,7 @@ class GraphQLOverHttp:
         if len(batch) > most:
             message = f"The batch has more than the {most} operations allowed."
             raise self._limit_hit(400, "batch_too_large", message)
-        return _answer(request, 200, await answers_of(self._graph, batch, session.caller()))
+        return _respond(request, 200, await answers_of(self._graph, batch, session.caller()))
 
     async def _read(self, request: Request) -> object:
         """What is to be an operation, or several."""
@@ -243,10 +243,14 @@ def _retry_after(result: Result) -> dict[str, str]:
     return {}
 
 
-def _answer(request: Request, status: int, body: object, headers: dict[str, str] | None = None) -> Response:
+def _refuse(request: Request, status: int, body: object, headers: dict[str, str] | None = None) -> Response:
+    return _respond(request, status, write_json(body), headers)
+
+
+def _respond(request: Request, status: int, text: str, headers: dict[str, str] | None = None) -> Response:
     headers = {"content-type": f"{answer_type(request.headers)}; charset=utf-8"} | (headers or {})
     if request.method == "GET":
         headers |= {"cache-control": "no-store", "vary": "accept"}
     if status == 503:  # noqa: PLR2004  Service Unavailable
         headers["retry-after"] = RETRY_AFTER
-    return Response(write_json(body), status, headers)
+    return Response(text, status, headers)

@@ -50,6 +50,7 @@ def create_app(services: ApiServices) -> ASGIApp:
         clock=services.clock,
         ids=services.ids,
         timeout=settings.operation_timeout,
+        most_bytes=settings.max_answer_bytes,
     )
     return application(
         graph,

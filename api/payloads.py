@@ -14,6 +14,8 @@ from schema.operations import OperationRequest
 MAX_BYTES = 1024 * 1024
 """Of one request's body, or one message of a socket."""
 
+_WRITER = json.JSONEncoder(separators=(",", ":"))
+
 
 class Malformed(Exception):  # noqa: N818  an answer, not a fault
     """The message is not one that GraphQL clients send; the text says why, and quotes nothing of it."""
@@ -81,7 +83,8 @@ def error_entry(code: str, message: str, **told: object) -> dict[str, Any]:
 
 
 def write_json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    """On one line, in ASCII."""
+    return _WRITER.encode(value)
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:

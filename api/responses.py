@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from api.answers import Answer
 from api.payloads import write_json
 from domain.clock import Ids
 from domain.live.ports import Resync
@@ -31,14 +32,17 @@ class Responses(Protocol):
     def aclose(self) -> Awaitable[None]: ...
 
 
-async def encoded(stream: AsyncGenerator[dict[str, Any], None]) -> AsyncGenerator[Response, None]:
+async def encoded(
+    stream: AsyncGenerator[dict[str, Any], None], answer: Callable[[dict[str, Any]], Awaitable[Answer]]
+) -> AsyncGenerator[Response, None]:
     async with aclosing(stream):
         async for body in stream:
-            yield response_of(body)
+            yield Response((await answer(body)).text, body.get("extensions", {}).get("cursor"))
 
 
 def response_of(body: dict[str, Any]) -> Response:
-    return Response(write_json(body), body.get("extensions", {}).get("cursor"))
+    """Of a body that is small, and no event of a stream."""
+    return Response(write_json(body))
 
 
 def resync(ids: Ids) -> Response:

@@ -8,6 +8,7 @@ from contextlib import aclosing, suppress
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
+from api.answers import Answer
 from api.auth import Session, begin_session, credential_in, credential_of
 from api.connections import taken_write_now
 from api.draining import draining_of
@@ -30,7 +31,6 @@ from api.websocket_messages import (
     connection_ack,
     error,
     next_beginning,
-    next_result,
     pong,
     read_message,
 )
@@ -232,18 +232,18 @@ class _Socket:
     async def _run(self, message: Subscribe, session: Session) -> None:
         operation = await self._graph.admit(message.sent, session.caller())
         if isinstance(operation, Result):
-            await self._send_result(message.id, operation)
+            await self._refuse(message.id, operation)
             return
         kind = self._graph.kind(operation)
         if kind != "subscription":
-            result = await self._graph.execute(kind, operation, session.caller())
-            await self._send_result(message.id, result)
+            answer = await self._graph.execute(kind, operation, session.caller())
+            await self._send_answer(message.id, answer)
             return
         if (task := asyncio.current_task()) is not None:
             self._subscribed.add(task)  # which it was, unless its document was only named
         stream = await self._graph.subscribe(operation, session.caller)
         if isinstance(stream, Result):
-            await self._send_result(message.id, stream)
+            await self._refuse(message.id, stream)
             return
         beginning = next_beginning(message.id)
         if isinstance(stream, Member):
@@ -263,12 +263,15 @@ class _Socket:
 
         return write
 
-    async def _send_result(self, operation_id: str, result: Result) -> None:
-        if not result.valid:
-            await self._websocket.send_text(error(operation_id, result.body["errors"]))
+    async def _send_answer(self, operation_id: str, answer: Answer) -> None:
+        if not answer.result.valid:
+            await self._refuse(operation_id, answer.result)
             return
-        await self._websocket.send_text(next_result(operation_id, result.body))
+        await self._websocket.send_text(f"{next_beginning(operation_id)}{answer.text}}}")
         await self._websocket.send_text(complete(operation_id))
+
+    async def _refuse(self, operation_id: str, result: Result) -> None:
+        await self._websocket.send_text(error(operation_id, result.body["errors"]))
 
     async def _receive(self) -> ClientMessage:
         message = await self._websocket.receive()

@@ -92,10 +92,6 @@ def pong(payload: Payload) -> str:
     return write_json({"type": "pong"} if payload is None else {"type": "pong", "payload": payload})
 
 
-def next_result(operation_id: str, body: dict[str, Any]) -> str:
-    return write_json({"id": operation_id, "type": "next", "payload": body})
-
-
 def next_beginning(operation_id: str) -> str:
     """What a `next` message begins with: the payload's JSON follows, and a closing brace."""
     return write_json({"id": operation_id, "type": "next"})[:-1] + ',"payload":'

@@ -109,6 +109,8 @@ class Settings(BaseSettings):
     max_page: int = Field(default=MAX_PAGE, ge=DEFAULT_PAGE, le=MAX_PAGE)
     max_batch: int = Field(default=0, ge=0, le=100)
     """Operations that one request may hold; 0 takes no batches."""
+    max_answer_bytes: int = Field(default=10_000_000, ge=100_000)
+    """Of what one request, or one event of a subscription, is answered with, before it is compressed."""
     operation_timeout: float = Field(default=20, gt=0)
     """How long a query or mutation may take."""
     budget: int = Field(default=1_000_000, ge=100, le=2**31 - 1)

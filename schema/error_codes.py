@@ -20,6 +20,7 @@ class ErrorCode(NamedTuple):
 NO, LATER = "no", "yes"
 
 CODES = (
+    ErrorCode("ANSWER_TOO_LARGE", "200", NO, "The answer is left out; a mutation was executed all the same."),
     ErrorCode("BAD_REQUEST", "400", NO, "The body is no operation in JSON."),
     ErrorCode("BATCHING_DISABLED", "400", NO, "Lists of operations are not taken here: send each by itself."),
     ErrorCode("BATCH_TOO_LARGE", "400", NO, "The list has more operations than one request may hold."),
@@ -78,6 +79,7 @@ CODES = (
 
 LIMITS = frozenset(
     {
+        "ANSWER_TOO_LARGE",
         "BUDGET_EXCEEDED",
         "COST_EXCEEDED",
         "DOCUMENT_TOO_LARGE",
@@ -98,7 +100,7 @@ LIMITS = frozenset(
         "TOO_MANY_TOKENS",
     }
 )
-"""Of an operation that was too much: each is counted."""
+"""Of an operation, or an answer, that was too much: each is counted."""
 
 FAULTS = frozenset({"INTERNAL", "TIMEOUT", "UNAVAILABLE"})
 """Of an operation that failed through no fault of its caller's: counted as `failed`."""

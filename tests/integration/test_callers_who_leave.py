@@ -65,6 +65,7 @@ async def served(*, within: float = 20) -> AsyncIterator[Served]:
         clock=SystemClock(),
         ids=server.face.ids,
         timeout=within,
+        most_bytes=Settings().max_answer_bytes,
     )
     app = application(
         graph,

@@ -91,6 +91,7 @@ def _app(face: Face, feed: LiveTaskFeed, registry: CollectorRegistry, subscriber
         metrics=metrics,
         clock=SystemClock(),
         timeout=Settings().operation_timeout,
+        most_bytes=Settings().max_answer_bytes,
         ids=TimeOrderedIds(),
     )
     return application(

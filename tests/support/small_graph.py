@@ -192,6 +192,7 @@ def small_app(
     tenant_connections: int = 1_000,
     budgets: Budgets | None = None,
     timeout: float = Settings().operation_timeout,
+    most_bytes: int = Settings().max_answer_bytes,
     documents: StoredDocuments | None = None,
     mode: Mode = "open",
     most_batched: int = 0,
@@ -212,6 +213,7 @@ def small_app(
         clock=SystemClock(),
         ids=ids,
         timeout=timeout,
+        most_bytes=most_bytes,
     )
     return application(
         graph,

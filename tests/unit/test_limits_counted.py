@@ -16,6 +16,7 @@ from domain.budgets.ports import Budgets, Rates
 from infra.authentication.callers import Everyone
 from infra.budgets.leased import LeasedBudgets
 from infra.budgets.memory import MemoryBuckets
+from infra.settings import Settings
 from infra.system import SystemClock, TimeOrderedIds
 from schema.build import build_schema
 from schema.error_codes import LIMITS
@@ -51,6 +52,7 @@ def graph(registry: CollectorRegistry, budgets: Budgets | None = None, **setting
         clock=SystemClock(),
         ids=TimeOrderedIds(),
         timeout=10,
+        most_bytes=Settings().max_answer_bytes,
     )
 
 
@@ -58,8 +60,8 @@ async def codes(
     graph: Graph, query: str, variables: dict[str, Any] | None = None, name: str | None = None
 ) -> set[str]:
     request = OperationRequest(query, variables, name)
-    result = await graph.execute(graph.kind(request), request, CALLER)
-    return {error["extensions"]["code"] for error in result.body.get("errors", ())}
+    answer = await graph.execute(graph.kind(request), request, CALLER)
+    return {error["extensions"]["code"] for error in answer.result.body.get("errors", ())}
 
 
 def told(registry: CollectorRegistry) -> dict[str, float]:

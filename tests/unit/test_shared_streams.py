@@ -12,7 +12,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from api import shared_streams
+from api.answers import Answer
 from api.metrics import ApiMetrics
+from api.payloads import write_json
 from api.responses import Response, Responses, encoded
 from api.shared_streams import Member, Sameness, SharedStreams
 from domain.errors import Unauthenticated
@@ -24,6 +26,10 @@ from tests.support.waiting import settle_down
 REQUEST = OperationRequest("subscription { live }")
 DEADLINE = 5.0
 ALICE = Caller(tenant="acme", owner="alice")
+
+
+async def _answer(body: dict[str, Any]) -> Answer:
+    return Answer(Result(body, valid=True), write_json(body))
 
 
 class Source:
@@ -43,7 +49,7 @@ class Source:
 
     async def begin(self) -> Responses | Result:
         self.begun += 1
-        return encoded(self._told())
+        return encoded(self._told(), _answer)
 
     async def _told(self) -> AsyncGenerator[dict[str, Any], None]:
         self.open += 1

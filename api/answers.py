@@ -1,0 +1,146 @@
+"""Answers within a size: of what would be larger, no more is written than shows that it is."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from api.payloads import error_entry, write_json
+from schema.operations import Kind, Result
+
+LONGER = 6
+"""Times that a value takes in JSON what it takes pickled, at most: a control character does, and `false`."""
+PIECE = 1024 * 1024
+"""Characters that are written in one go. No stored JSON value has more."""
+
+
+class AnswerTooLarge(Exception):  # noqa: N818  an outcome, not a fault
+    """There is no room for it."""
+
+
+class Room:
+    """What the answers to one request may take together: bytes, which are characters, as they are ASCII."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.left = most
+
+    def take(self, size: int) -> None:
+        """Raises AnswerTooLarge."""
+        if size > self.left:
+            raise AnswerTooLarge
+        self.left -= size
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    result: Result
+    lasting: str
+    """Its JSON without the extensions, which are others each time."""
+
+    @property
+    def text(self) -> str:
+        """Its JSON, on one line."""
+        told = self.result.body.get("extensions")
+        return self.lasting if told is None else f'{self.lasting[:-1]},"extensions":{write_json(told)}}}'
+
+
+async def answer_within(room: Room, kind: Kind | None, result: Result) -> Answer:
+    """The answer, or one that says that it is left out.
+
+    What was not executed is told why in any case: its errors are no larger than its request makes them.
+    """
+    lasting = {name: value for name, value in result.body.items() if name != "extensions"}
+    if not result.valid:
+        return Answer(result, write_json(lasting))
+    try:
+        return Answer(result, await write_within(room, lasting))
+    except AnswerTooLarge:
+        lasting = {"data": None, "errors": [_left_out(room.most, kind)]}
+        return Answer(Result({**result.body, **lasting}, valid=True), write_json(lasting))
+
+
+def _left_out(most: int, kind: Kind | None) -> dict[str, Any]:
+    message = (
+        f"The answer is left out, which is over the {most} bytes allowed."
+        " Ask for smaller pages, for fewer fields, or under fewer aliases."
+    )
+    if kind == "mutation":
+        message = (
+            "The mutation was executed, and what it did stands: only its answer is left out, which is over the"
+            f" {most} bytes allowed. Read what you need of it with queries; do not send it again."
+        )
+    return error_entry("ANSWER_TOO_LARGE", message)
+
+
+async def write_within(room: Room, value: object) -> str:
+    """The JSON of `value`. Raises AnswerTooLarge, having written no more than there is room for.
+
+    A text that stands in a hundred places is there once, and a hundred times only when it is written.
+    """
+    if not _may_exceed(value, room.left):
+        text = write_json(value)
+        room.take(len(text))
+        return text
+    pieces: list[str] = []
+    for piece in _pieces(value):
+        try:
+            room.take(len(piece))
+        except AnswerTooLarge:
+            room.left += sum(map(len, pieces))
+            raise
+        pieces.append(piece)
+        await asyncio.sleep(0)
+    return "".join(pieces)
+
+
+def _may_exceed(value: object, most: int) -> bool:
+    """Whether its JSON may have more than `most` characters: quick, and without writing any.
+
+    The pickler visits all of it at the speed of C, what is shared wherever it stands, and goes no further than
+    it is let.
+    """
+    pickler = pickle.Pickler(_Bounded(most // LONGER), protocol=4)
+    pickler.fast = True
+    try:
+        pickler.dump(value)
+    except AnswerTooLarge:
+        return True
+    return False
+
+
+class _Bounded(Room):
+    def write(self, part: bytes) -> None:
+        self.take(len(part))
+
+
+def _pieces(value: object) -> Iterator[str]:
+    if isinstance(value, dict) and _may_exceed(value, PIECE):
+        before = "{"
+        for name, each in value.items():
+            yield f"{before}{write_json(name)}:"
+            yield from _pieces(each)
+            before = ","
+        yield "}"
+    elif isinstance(value, list) and _may_exceed(value, PIECE):
+        yield "["
+        yield from _items(value)
+        yield "]"
+    else:
+        yield write_json(value)
+
+
+def _items(items: Sequence[object]) -> Iterator[str]:
+    """Without what is around them; some."""
+    if not _may_exceed(items, PIECE):
+        yield write_json(items)[1:-1]
+    elif len(items) == 1:
+        yield from _pieces(items[0])
+    else:
+        middle = len(items) // 2
+        yield from _items(items[:middle])
+        yield ","
+        yield from _items(items[middle:])
