@@ -38,14 +38,14 @@ class Room:
 @dataclass(frozen=True, slots=True)
 class Answer:
     result: Result
-    lasting: str
-    """Its JSON without the extensions, which are others each time."""
+    text: str
+    """Its JSON, on one line."""
 
     @property
-    def text(self) -> str:
-        """Its JSON, on one line."""
+    def lasting(self) -> str:
+        """Its JSON without the extensions, which stand last and are others each time."""
         told = self.result.body.get("extensions")
-        return self.lasting if told is None else f'{self.lasting[:-1]},"extensions":{write_json(told)}}}'
+        return self.text if told is None else f"{self.text[: -len(write_json({'extensions': told}))]}}}"
 
 
 async def answer_within(room: Room, kind: Kind | None, result: Result) -> Answer:
@@ -53,14 +53,14 @@ async def answer_within(room: Room, kind: Kind | None, result: Result) -> Answer
 
     What was not executed is told why in any case: its errors are no larger than its request makes them.
     """
-    lasting = {name: value for name, value in result.body.items() if name != "extensions"}
     if not result.valid:
-        return Answer(result, write_json(lasting))
+        return Answer(result, write_json(result.body))
     try:
-        return Answer(result, await write_within(room, lasting))
+        return Answer(result, await write_within(room, result.body))
     except AnswerTooLarge:
-        lasting = {"data": None, "errors": [_left_out(room.most, kind)]}
-        return Answer(Result({**result.body, **lasting}, valid=True), write_json(lasting))
+        told = {name: value for name, value in result.body.items() if name == "extensions"}
+        body = {"data": None, "errors": [_left_out(room.most, kind)]} | told
+        return Answer(Result(body, valid=True), write_json(body))
 
 
 def _left_out(most: int, kind: Kind | None) -> dict[str, Any]:

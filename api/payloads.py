@@ -14,7 +14,8 @@ from schema.operations import OperationRequest
 MAX_BYTES = 1024 * 1024
 """Of one request's body, or one message of a socket."""
 
-_WRITER = json.JSONEncoder(separators=(",", ":"))
+_WRITER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+"""Nothing we write holds itself: not looking for that is a tenth of the work."""
 
 
 class Malformed(Exception):  # noqa: N818  an answer, not a fault
