@@ -17,6 +17,7 @@ from api.metrics import ApiMetrics
 from api.payloads import MAX_BYTES
 from api.trace import Traced
 from domain.budgets.ports import Balance, BudgetExceeded
+from domain.errors import TenantBusy
 from infra.system import TimeOrderedIds
 from schema.errors import present
 from tests.support.graphql_client import HttpClient, http_client
@@ -310,6 +311,21 @@ async def test_a_spent_budget_is_a_429_that_says_when_to_try_again() -> None:
         "retryable": True,
         "retryAfter": 2.5,
     }
+
+
+async def test_too_much_under_way_for_a_tenant_is_a_429() -> None:
+    async with serving(small_app(budgets=_Busy())) as address, http_client(address) as client:
+        answer = await client.post("{ hello }")
+    assert answer.status_code == 429
+    assert answer.json()["errors"][0]["extensions"] == {"code": "TENANT_BUSY", "retryable": True}
+
+
+class _Busy:
+    async def spend(self, tenant: str, points: int) -> Balance:
+        raise TenantBusy
+
+    async def balance(self, tenant: str) -> Balance:
+        raise NotImplementedError
 
 
 class _Spent:

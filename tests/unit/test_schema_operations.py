@@ -14,7 +14,7 @@ import pytest
 from graphql import OperationType, get_introspection_query
 from typing_extensions import override
 
-from domain.errors import Unavailable
+from domain.errors import TenantBusy, Unavailable
 from domain.tasks.model import Task
 from schema.build import build_schema
 from schema.documents import LONGEST_REMEMBERED, MAX_ERRORS, REFUSALS, REMEMBERED, Documents
@@ -169,6 +169,17 @@ async def test_what_cannot_be_reached_is_told_as_worth_a_retry(
         {"code": "UNAVAILABLE", "retryable": True}
     ] * 2
     assert result.body["errors"][0]["message"] == "PostgreSQL cannot be reached just now: try again shortly"
+    assert not caplog.records
+
+
+async def test_so_is_too_much_under_way_for_the_tenant(
+    broken: Face, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BrokenTasks, "fault", TenantBusy())
+    result = await broken.run(TWICE, **IDS)
+    assert [error["extensions"] for error in result.body["errors"]] == [
+        {"code": "TENANT_BUSY", "retryable": True}
+    ] * 2
     assert not caplog.records
 
 
