@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from api.cli.running import run
-from api.cli.settings import read_service_settings
+from api.cli.settings import read_command_settings
 
 if TYPE_CHECKING:
     from domain.documents.ports import Documents
@@ -32,7 +32,7 @@ def publish(
 ) -> None:
     """Publishes all the documents of manifests, or says why none of them is."""
     read = [_read(path) for path in manifests]
-    settings = read_service_settings("database_url")
+    settings = read_command_settings("database_url")
 
     async def add(published: Documents) -> None:
         from api.main import limits_of
@@ -61,7 +61,7 @@ def list_() -> None:
             columns = (f"sha256:{each.hash}", each.kind, each.name or "-", since, until, str(each.uses), used)
             typer.echo("\t".join(columns))
 
-    _with_documents(read_service_settings("database_url"), show)
+    _with_documents(read_command_settings("database_url"), show)
 
 
 @documents.command()
@@ -75,14 +75,15 @@ def retire(ids: Annotated[list[str], typer.Argument(help="As the list has them."
             retired = await published.retire(hash_in(id) or id)
             typer.echo(f"Retired: sha256:{retired.hash}, {retired.name or '-'}.")
 
-    _with_documents(read_service_settings("database_url"), end)
+    _with_documents(read_command_settings("database_url"), end)
 
 
 def _read(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        typer.echo(f"{path} cannot be read: {error}", err=True)
+        reason = error.strerror if isinstance(error, OSError) else error
+        typer.echo(f"{path} cannot be read: {reason}", err=True)
         raise typer.Exit(1) from error
 
 

@@ -33,5 +33,5 @@ def export(
     try:
         output.write_text(sdl(), encoding="utf-8")
     except OSError as error:
-        typer.echo(f"{output} cannot be written: {error}", err=True)
+        typer.echo(f"{output} cannot be written: {error.strerror}", err=True)
         raise typer.Exit(1) from error

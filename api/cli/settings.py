@@ -36,6 +36,19 @@ def read_service_settings(*needed: str) -> Settings:
     return settings
 
 
+def read_command_settings(*needed: str) -> Settings:
+    """For a command beside the processes. Without any service it uses what `carillon dev` keeps in its home."""
+    settings = read_settings()
+    present = [name for name in SERVICES if getattr(settings, name) is not None]
+    if not present and (settings.home / "postgres").is_dir():
+        return settings
+    missing = [_variable(name) for name in needed or SERVICES if name not in present]
+    if missing:
+        place = f"`carillon dev` has not run in {settings.home.absolute()} either: see CARILLON_HOME"
+        _refuse([f"Not set: {', '.join(missing)}. ({place}.)"])
+    return settings
+
+
 def read_embedded_settings() -> Settings:
     settings = read_settings()
     present = [_variable(name) for name in SERVICES if getattr(settings, name) is not None]

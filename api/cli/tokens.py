@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from api.cli.running import run
-from api.cli.settings import read_service_settings
+from api.cli.settings import read_command_settings
 
 if TYPE_CHECKING:
     from domain.tenancy.service import TokenService
@@ -46,7 +46,9 @@ def create(
     owner: Annotated[
         str | None, typer.Option(help="Bind it to an owner, whose tasks alone its bearer sees and changes.")
     ] = None,
-    expires: Annotated[str, typer.Option(help="After so long, such as 12h, 90d or 4w; or never.")] = "90d",
+    expires: Annotated[
+        str, typer.Option(help="After so long, such as 12h, 90d or 4w; or never. 90 days unless given.")
+    ] = "90d",
 ) -> None:
     """Makes a token and prints it, this once."""
     lifetime = _lifetime(expires)
@@ -92,7 +94,7 @@ def revoke(
 
 
 def _with_service(tenant: str | None, use: Callable[[TokenService, str], Awaitable[None]]) -> NoReturn:
-    settings = read_service_settings("database_url")
+    settings = read_command_settings("database_url")
     run(settings, _used(settings, tenant or settings.tenant, use), sys.exit)
 
 

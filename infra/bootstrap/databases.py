@@ -61,7 +61,7 @@ async def open_workers(url: str, settings: Settings, metrics: DatabaseMetrics) -
 async def one_connection(settings: Settings, advice: str = "") -> AsyncIterator[Database]:
     """For a command. Raises CannotStart in place of Unavailable, with the advice behind it."""
     async with (
-        database_url(settings) as url,
+        command_url(settings) as url,
         open_database(
             url, size=1, limit=settings.database_timeout, metrics=DatabaseMetrics(CollectorRegistry())
         ) as database,
@@ -80,8 +80,19 @@ async def database_url(settings: Settings) -> AsyncIterator[str]:
         return
     from infra.embedded_postgres import open_embedded_postgres  # noqa: PLC0415  an extra
 
-    async with open_embedded_postgres(settings.home) as url:
-        await migrated(url)
+    async with open_embedded_postgres(settings.home, migrated) as url:
+        yield url
+
+
+@asynccontextmanager
+async def command_url(settings: Settings) -> AsyncIterator[str]:
+    """The same for a command, beside whoever runs on the home: what another process runs is not migrated."""
+    if settings.database_url is not None:
+        yield str(settings.database_url)
+        return
+    from infra.embedded_postgres import share_embedded_postgres  # noqa: PLC0415  an extra
+
+    async with share_embedded_postgres(settings.home, migrated, _as_ours) as url:
         yield url
 
 
@@ -89,3 +100,12 @@ async def migrated(url: str) -> None:
     from infra.postgres.migrate import migrate  # noqa: PLC0415  Alembic takes a third of a second to import
 
     await migrate(url)
+
+
+async def _as_ours(url: str) -> None:
+    from infra.postgres.migrate import is_current  # noqa: PLC0415  the same
+
+    if not await is_current(url):
+        raise CannotStart(
+            "What runs on this home is Carillon of another version: use the command of that one, or stop it."
+        )

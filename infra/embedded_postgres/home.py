@@ -1,21 +1,26 @@
 """Locks on a home: one process owns it, and its PostgreSQL is known to live or not, whoever was killed.
 
-Both are flocks, which end with the process whatever ends it. The server inherits its own, and so do its
+All are flocks, which end with the process whatever ends it. The server inherits its own, and so do its
 backends: while one of them lives the lock is held, and a recorded pid is never mistaken for another's.
 """
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
 import pwd
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from infra.embedded_postgres.errors import CannotStart, HomeInUse
+
+ENTER_LIMIT = 30.0
+"""Seconds to wait for whoever starts the server of a home, or uses it for a command."""
+_LOOK_AGAIN = 0.02
 
 
 def make_home(home: Path, account: pwd.struct_passwd) -> Path:
@@ -32,6 +37,30 @@ def make_home(home: Path, account: pwd.struct_passwd) -> Path:
             "put that right, or choose another CARILLON_HOME"
         )
     return home
+
+
+@asynccontextmanager
+async def entered(home: Path) -> AsyncIterator[None]:
+    """Hold off whoever else would start the server of this home, or use it for a command. Raises HomeInUse.
+
+    So a server is never met half-started, nor does one that a command started end under another command.
+    """
+    with _opened(home / "entry.lock") as lock:
+        try:
+            async with asyncio.timeout(ENTER_LIMIT):
+                while not _locked(lock):  # noqa: ASYNC110  nobody tells of the end of another process's lock
+                    await asyncio.sleep(_LOOK_AGAIN)
+        except TimeoutError as error:
+            raise HomeInUse(
+                f"another command has used this home for {ENTER_LIMIT:.0f} s, or still starts on it: {home}"
+            ) from error
+        yield
+
+
+def has_owner(home: Path) -> bool:
+    """Whether a process owns the home just now."""
+    with _opened(home / "owner.lock") as lock:
+        return not _locked(lock)
 
 
 @contextmanager

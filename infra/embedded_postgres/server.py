@@ -44,10 +44,25 @@ async def running(binaries: Binaries, account: pwd.struct_passwd, home: Path, da
             lock.record(inherited, temporary, process.pid)
         try:
             await _ready(process, data, log)
-            yield f"postgresql://postgres@/postgres?host={quote(str(sockets))}&port={_PORT}"
+            yield _url(sockets)
         finally:
             if await _stop(lock, process.pid):
                 process.wait()
+
+
+def running_url(home: Path) -> str:
+    """That of the server which the home's owner runs. Raises CannotStart when it does not run, or not yet."""
+    lock, data = ServerLock(home), home / "postgres"
+    pid, sockets = lock.recorded()
+    if pid is None or not lock.alive() or not _says_ready(pid, data):
+        raise CannotStart(
+            f"the PostgreSQL of {home} is not ready: try again shortly, or see {home}/postgres.log"
+        )
+    return _url(sockets or data)
+
+
+def _url(sockets: Path) -> str:
+    return f"postgresql://postgres@/postgres?host={quote(str(sockets))}&port={_PORT}"
 
 
 def _settings(sockets: Path, access: Path, identities: Path) -> list[str]:

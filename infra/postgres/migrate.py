@@ -7,8 +7,10 @@ from pathlib import Path
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from infra.postgres.tenants import make_role
@@ -28,13 +30,31 @@ async def migrate(url: str, to: str = "head") -> None:
         await make_role(plain)
     finally:
         await plain.close()
-    engine = create_async_engine(
-        "postgresql+asyncpg://", poolclass=NullPool, async_creator=lambda: asyncpg.connect(url)
-    )
+    engine = _engine(url)
     async with engine.begin() as connection:
         await connection.execute(text("select pg_advisory_xact_lock(hashtext('carillon.migrate'))"))
         await connection.run_sync(_upgrade, to)
     await engine.dispose()
+
+
+async def is_current(url: str) -> bool:
+    """Whether the database has the layout of this version: no older one, and no newer one."""
+    engine = _engine(url)
+    async with engine.connect() as connection:
+        current = await connection.run_sync(_is_newest)
+    await engine.dispose()
+    return current
+
+
+def _engine(url: str) -> AsyncEngine:
+    return create_async_engine(
+        "postgresql+asyncpg://", poolclass=NullPool, async_creator=lambda: asyncpg.connect(url)
+    )
+
+
+def _is_newest(connection: Connection) -> bool:
+    newest = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    return MigrationContext.configure(connection).get_current_revision() == newest
 
 
 def _upgrade(connection: Connection, to: str) -> None:

@@ -19,7 +19,8 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
-from infra.embedded_postgres import CannotStart, HomeInUse, open_embedded_postgres
+from infra.embedded_postgres import CannotStart, HomeInUse, open_embedded_postgres, share_embedded_postgres
+from infra.embedded_postgres import home as homes
 from infra.embedded_postgres.account import open_tree
 from infra.embedded_postgres.binaries import find_binaries
 from infra.embedded_postgres.home import ServerLock
@@ -284,3 +285,35 @@ async def test_a_program_installed_under_a_strict_umask_is_opened_to_the_server_
         with acting_as(name):
             assert bool(readable([closed])) is may
     assert stat.S_IMODE(closed.stat().st_mode) & stat.S_IRWXO == 0
+
+
+async def test_whoever_starts_waits_for_a_command_that_uses_the_home_and_then_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+
+    async def prepare(url: str) -> None:
+        used.append(url)
+
+    async with share_embedded_postgres(tmp_path / "home", prepare, _never) as url:
+        assert used == [url]
+        monkeypatch.setattr(homes, "ENTER_LIMIT", 0.1)
+        with pytest.raises(HomeInUse, match="another command has used this home"):
+            async with open_embedded_postgres(tmp_path / "home"):
+                pass
+        assert await execute(url, "SELECT 1") == [1]
+    async with open_embedded_postgres(tmp_path / "home"):
+        pass
+
+
+async def test_a_command_is_told_when_the_server_of_its_owner_is_gone(tmp_path: Path) -> None:
+    with another_owner(tmp_path):
+        os.kill(int((tmp_path / "postgres/postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        (tmp_path / "postgres/postmaster.pid").unlink()
+        with pytest.raises(CannotStart, match="is not ready"):
+            async with share_embedded_postgres(tmp_path, _never, _never):
+                pass
+
+
+async def _never(_: str) -> None:
+    raise AssertionError("it is neither ours nor there")

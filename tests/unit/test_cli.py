@@ -102,6 +102,17 @@ def test_a_file_that_the_schema_cannot_be_written_to_is_told_in_one_line(tmp_pat
     assert "carillon.graphql cannot be written" in ended.stderr
 
 
+def test_a_manifest_that_is_not_there_is_named_once(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.json"
+    ended = carillon("documents", "publish", str(manifest))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == f"{manifest} cannot be read: No such file or directory\n"
+
+
+def test_the_help_says_how_long_tokens_last() -> None:
+    assert "90 days unless given" in " ".join(carillon("tokens", "create", "--help").stdout.split())
+
+
 def test_help_loads_no_server_and_no_schema() -> None:
     program = """
 import sys, api.cli.main
