@@ -69,9 +69,9 @@ class Costed:
     pages: tuple[Size, ...]
 
     def check(self, variables: Mapping[str, Any], limits: Limits) -> int:
-        """Its points. Raises a GraphQLError when they are too many, or a page is too large."""
+        """Its points. Raises a GraphQLError when they are too many, or a page is too large or has no items."""
         for page in self.pages:
-            _check_page(page, page.value(variables), limits)
+            _check_page(page, page.asked(variables), limits)
         points = self.cost.points(variables)
         if points > limits.cost:
             message = (
@@ -83,7 +83,7 @@ class Costed:
     def check_for_all(self, limits: Limits) -> None:
         """Raises a GraphQLError when `check` would for the largest pages and lists that variables allow."""
         for page in self.pages:
-            _check_page(page, page.at_most(limits.page), limits)
+            _check_page(page, limits.page if page.variables else page.default, limits)
         points = self.cost.at_most(limits.page)
         if points > limits.cost:
             message = (
@@ -94,9 +94,11 @@ class Costed:
 
 
 def _check_page(page: Size, size: int, limits: Limits) -> None:
-    if size > limits.page:
-        message = f"`{page.argument}` must be from 1 to {limits.page}; it is {size}."
-        raise refused("PAGE_TOO_LARGE", message, argument=page.argument)
+    if 1 <= size <= limits.page:
+        return
+    code = "PAGE_TOO_LARGE" if size > limits.page else "INVALID"
+    message = f"`{page.argument}` must be from 1 to {limits.page}; it is {size}."
+    raise refused(code, message, argument=page.argument)
 
 
 def cost_of(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> Costed:

@@ -54,7 +54,12 @@ CODES = (
     ErrorCode("NESTED_TOO_DEEPLY", "400", NO, "Selections or values lie too deep within each other."),
     ErrorCode("NOT_ACCEPTABLE", "406", NO, "A subscription is followed as events, or over a websocket."),
     ErrorCode("NOT_FOUND", "200", NO, "There is no such thing, or it is not the caller's."),
-    ErrorCode("PAGE_TOO_LARGE", "400", NO, "A page has too many items; `argument` names it."),
+    ErrorCode(
+        "PAGE_TOO_LARGE",
+        "400",
+        NO,
+        "A page has too many items; `argument` names it. (Fewer than 1 are `INVALID`.)",
+    ),
     ErrorCode("PERSISTED_QUERY_NOT_FOUND", "400", NO, "Send it once more with its text, to register it."),
     ErrorCode("PERSISTED_QUERY_NOT_SUPPORTED", "400", NO, "Send texts: none are registered here."),
     ErrorCode("PREFLIGHT_REQUIRED", "403", NO, "A GET needs a header that no page of another site can send."),

@@ -12,6 +12,7 @@ from domain.budgets.ports import BudgetExceeded
 from domain.clock import Ids
 from domain.errors import Forbidden, Refusal, Unavailable
 from domain.live.ports import Resync
+from schema.echoes import shortened
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def present(errors: Iterable[GraphQLError | Exception], ids: Ids) -> list[dict[s
 def _entry(error: GraphQLError | Exception, ids: Ids, logged: dict[int, str]) -> dict[str, Any]:
     cause = _cause(error)
     if cause is None and isinstance(error, GraphQLError):
-        message = error.message
+        message = shortened(error.message)
         extensions = {"code": "INVALID", **(error.extensions or {})}
     elif isinstance(cause, Unavailable):
         message = str(cause)

@@ -61,13 +61,17 @@ class Size:
     def at_most(self, page: int) -> int:
         """Whatever the variables are, where pages may have so many items."""
         if not self.variables:
-            return self.default
+            return max(0, self.default)
         return page if self.most is None else max(self.most, self.default)
 
     def value(self, variables: Mapping[str, Any]) -> int:
-        """Never below 0; what is not allowed is for the field to refuse."""
+        """Never below 0; what is not allowed is refused elsewhere."""
+        return max(0, self.asked(variables))
+
+    def asked(self, variables: Mapping[str, Any]) -> int:
+        """As it was asked for."""
         found = [number for name in self.variables if (number := self._in(variables.get(name))) is not None]
-        return max(0, *found) if found else self.default
+        return max(found) if found else self.default
 
     def _in(self, value: object) -> int | None:
         for name in self.below:
@@ -127,7 +131,7 @@ def _page(pages: list[str], given: Mapping[str, ValueNode], asked: GraphQLField)
     values = {name: given[name] for name in pages if name in given}
     for name, value in values.items():
         if isinstance(value, IntValueNode):
-            return Size(name, max(int(value.value), 0))
+            return Size(name, int(value.value))
     variables = tuple(each.name.value for each in values.values() if isinstance(each, VariableNode))
     most = None if get_named_type(asked.type).name.endswith("Connection") else LINES_READ
     return Size(next(iter(values), pages[0]), _default(asked, pages[0]), variables, most=most)

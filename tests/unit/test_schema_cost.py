@@ -144,6 +144,16 @@ async def test_too_large_a_page_is_refused_before_anything_is_executed() -> None
     assert "errors" not in (await ask(query, Limits(page=50), n=50)).body
 
 
+@pytest.mark.parametrize("size", [0, -1])
+async def test_a_page_of_nothing_is_refused_in_the_same_place_and_words(size: int) -> None:
+    query = "query ($n: Int) { viewer { tenant } tasks(first: $n) { nodes { id } } }"
+    result = await ask(query, Limits(page=50), n=size)
+    assert "data" not in result.body
+    [error] = result.body["errors"]
+    assert error["extensions"] == {"code": "INVALID", "argument": "first"}
+    assert error["message"] == f"`first` must be from 1 to 50; it is {size}."
+
+
 class StoppedTime:
     def __init__(self) -> None:
         self.time = 0.0
