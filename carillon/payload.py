@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import (
     Annotated,
@@ -25,16 +25,40 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from carillon.context import Context
 
+MOST_FAULTS = 100
+"""Of one payload: enough to see what is wrong."""
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-class PayloadError(ValueError):
-    """The payload does not fit the handler; `path` names the field, and `message` says why."""
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong in one place of a payload."""
 
-    def __init__(self, message: str, path: tuple[str, ...]) -> None:
-        super().__init__(f"{'.'.join(path)}: {message}" if path else message)
-        self.message = message
-        self.path = path
+    message: str
+    path: tuple[str, ...]
+    """Empty for the whole of it."""
+
+    @typing_extensions.override
+    def __str__(self) -> str:
+        return f"{'.'.join(self.path)}: {self.message}" if self.path else self.message
+
+
+class PayloadError(ValueError):
+    """The payload does not fit the handler: `faults` has all that is wrong, one for each place."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(map(str, faults)))
+        self.faults = tuple(faults)
+
+    @property
+    def message(self) -> str:
+        """Why the first of them does not fit."""
+        return self.faults[0].message
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The field of the first."""
+        return self.faults[0].path
 
 
 class _Schema(GenerateJsonSchema):
@@ -61,11 +85,9 @@ class Payload:
             # By way of JSON, where a string may stand for a date but never for a number.
             value = self.adapter.validate_json(json.dumps(payload), strict=True, extra=self.extra)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            path = _path(first["loc"], payload, missing=first["type"] == "missing")
-            raise PayloadError(first["msg"], path) from None
+            raise PayloadError(_faults(error, payload)) from None
         except RecursionError:
-            raise PayloadError("Input is nested too deep", ()) from None
+            raise PayloadError([Fault("Input is nested too deep", ())]) from None
         if self.whole is not None:
             return {self.whole: value}
         return {field.alias: getattr(value, name) for name, field in type(value).model_fields.items()}
@@ -141,6 +163,17 @@ def _portable(hint: type[Any]) -> type[Any]:
             keys[key] = Required[kind] if key in hint.__required_keys__ else NotRequired[kind]
     declare: Any = typing_extensions.TypedDict  # which type checkers take for a declaration only
     return cast(type[Any], declare(hint.__name__, keys))
+
+
+def _faults(error: ValidationError, payload: object) -> list[Fault]:
+    """One for each place: of a union, pydantic tells what is wrong by each of its members."""
+    found: dict[tuple[str, ...], Fault] = {}
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        path = _path(each["loc"], payload, missing=each["type"] == "missing")
+        found.setdefault(path, Fault(each["msg"], path))
+        if len(found) == MOST_FAULTS:
+            break
+    return list(found.values())
 
 
 def _path(location: tuple[int | str, ...], payload: object, *, missing: bool) -> tuple[str, ...]:

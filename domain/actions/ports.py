@@ -25,9 +25,9 @@ class Handlers(Protocol):
         ...
 
     def check(self, run: Run) -> None:
-        """Raises UnknownHandler, or Invalid naming the field of the payload that does not fit.
+        """Raises UnknownHandler, or Refusals with each field of the payload that does not fit.
 
-        The path of the error starts at the payload: `("handler",)` or `("payload", "seconds")`.
+        The paths of the errors start at the payload: `("handler",)` or `("payload", "seconds")`.
         """
         ...
 

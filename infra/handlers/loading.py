@@ -18,7 +18,7 @@ from carillon.result import ResultError, kept
 from domain.actions.model import Call, Failed, Outcome, Run, Snoozed, Succeeded
 from domain.actions.ports import HandlerInfo, Reporter
 from domain.clock import Clock
-from domain.errors import Invalid, UnknownHandler
+from domain.errors import Invalid, Refusals, UnknownHandler
 from infra.handlers.reports import LoopReporter
 from infra.text import storable
 from infra.threads import Threads
@@ -85,7 +85,9 @@ class LoadedHandlers:
         try:
             mark.payload.arguments(run.payload)
         except PayloadError as error:
-            raise Invalid(error.message, ("payload", *error.path)) from None
+            raise Refusals(
+                [Invalid(fault.message, ("payload", *fault.path)) for fault in error.faults]
+            ) from None
 
     async def run(self, run: Run, call: Call, reporter: Reporter) -> Outcome:
         """As the port says. Cancelled a second time, it no longer waits for a plain handler's thread."""

@@ -199,8 +199,19 @@ def test_a_refused_payload_is_told_with_its_field() -> None:
     refusal = refused(take, {"number": 1, "lines": [{"count": 2}]})
     assert str(refusal) == "lines.0.item: Field required"
     assert refusal.message == "Field required"
+    assert refusal.path == ("lines", "0", "item")
     whole = refused(greet, {"name": "\ud800"})
     assert str(whole) == whole.message
+
+
+def test_all_that_is_wrong_with_a_payload_is_told_at_once_and_each_place_once() -> None:
+    refusal = refused(take, {"lines": [{"count": 2}, {"item": 1}], "more": 1})
+    paths = [fault.path for fault in refusal.faults]
+    assert sorted(paths) == [("lines", "0", "item"), ("lines", "1", "item"), ("more",), ("number",)]
+    assert all(str(fault) in str(refusal) for fault in refusal.faults)
+    assert [fault.path for fault in refused(everything, {"maybe": [1]}).faults].count(("maybe",)) == 1
+    many = {"number": 1, "lines": [{"count": "x"}] * 300}
+    assert len(refused(take, many).faults) == 100
 
 
 def test_what_json_says_with_strings_becomes_what_the_types_say() -> None:

@@ -22,7 +22,7 @@ from pydantic import JsonValue
 
 from carillon import Context, Discard, Retry, Snooze, handler
 from domain.actions.model import Call, Failed, Outcome, Run, Snoozed, Succeeded
-from domain.errors import Invalid, UnknownHandler
+from domain.errors import Invalid, Refusals, UnknownHandler
 from infra.handlers.loading import HandlersNotLoaded, LoadedHandlers, load_handlers
 from infra.handlers.reports import WAITING
 from tests.support.waiting import until
@@ -125,9 +125,17 @@ async def test_a_run_is_checked_before_it_is_accepted() -> None:
         ({"seconds": -1}, ("payload", "seconds")),
         ({"seconds": 1, "more": 1}, ("payload", "more")),
     ):
-        with pytest.raises(Invalid) as invalid:
+        with pytest.raises(Refusals) as refused:
             handlers.check(Run(handler="sleep", payload=payload))
-        assert invalid.value.path == path
+        assert [refusal.path for refusal in refused.value.refusals] == [path]
+
+
+async def test_everything_that_is_wrong_with_a_payload_is_told_at_once() -> None:
+    handlers = load_handlers(["examples.handlers"], 2, Noon())
+    with pytest.raises(Refusals) as refused:
+        handlers.check(Run(handler="count_to", payload={"n": "three", "more": 1}))
+    told = {refusal.path: type(refusal) for refusal in refused.value.refusals}
+    assert told[("payload", "n")] is told[("payload", "more")] is Invalid
 
 
 async def test_the_examples_do_what_they_say() -> None:
@@ -258,7 +266,9 @@ async def test_a_payload_that_no_longer_fits_fails_for_good() -> None:
     async def changed(new: int) -> None: ...
 
     assert await run(changed, old=1) == Failed(
-        type="InvalidPayload", message="new: Field required", retryable=False
+        type="InvalidPayload",
+        message="new: Field required; old: Extra inputs are not permitted",
+        retryable=False,
     )
 
 
