@@ -54,9 +54,12 @@ class Graph:
         self._shared = SharedStreams(metrics, ids)
 
     async def admit(self, sent: SentOperation, caller: Caller) -> OperationRequest | Result:
-        """What is to be executed; a Result when its document is not executed, or not known."""
+        """What is to be executed, without variables it does not declare.
+
+        A Result when its document is not executed, or not known.
+        """
         try:
-            return await self._admission.admit(sent, caller)
+            return self._operations.declared(await self._admission.admit(sent, caller))
         except (Refusal, Unavailable) as refusal:
             result = Result({"errors": present([refusal], self._ids)}, valid=False)
             self._count("unknown", result)

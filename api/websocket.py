@@ -36,7 +36,7 @@ from api.websocket_messages import (
 )
 from domain.errors import Unauthenticated, Unavailable
 from infra.telemetry.trace import in_trace, new_traceparent
-from schema.operations import Result
+from schema.operations import OperationRequest, Result
 
 log = logging.getLogger(__name__)
 
@@ -206,18 +206,21 @@ class _Socket:
 
     async def _operate(self, message: Subscribe, session: Session) -> None:
         """One operation to its end. Nothing that goes wrong in it is the end of the socket."""
+        operation_id = message.id
         with in_trace(message.traceparent or self._traceparent or new_traceparent()):
             try:
-                await self._run(message, session)
+                operation = await self._graph.admit(message.sent, session.caller())
+                del message  # it may hold a megabyte that the operation does not declare
+                await self._run(operation_id, operation, session)
             except _GONE:
                 pass  # whoever reads from it hears the same
             except Unauthenticated:
                 pass  # the socket is closed for it; what was completed, clients would not take up again
             except Exception as fault:  # noqa: BLE001  it is logged, counted, and told to the client
-                await self._tell(message.id, fault)
+                await self._tell(operation_id, fault)
             finally:
-                if self._is_active(message.id):
-                    del self._active[message.id]
+                if self._is_active(operation_id):
+                    del self._active[operation_id]
 
     async def _tell(self, operation_id: str, fault: Exception) -> None:
         shown = self._graph.present(fault)
@@ -229,30 +232,29 @@ class _Socket:
         """Whether the client still waits for this operation: it may have completed it, and begun another."""
         return self._active.get(operation_id) is asyncio.current_task()
 
-    async def _run(self, message: Subscribe, session: Session) -> None:
-        operation = await self._graph.admit(message.sent, session.caller())
+    async def _run(self, operation_id: str, operation: OperationRequest | Result, session: Session) -> None:
         if isinstance(operation, Result):
-            await self._refuse(message.id, operation)
+            await self._refuse(operation_id, operation)
             return
         kind = self._graph.kind(operation)
         if kind != "subscription":
             answer = await self._graph.execute(kind, operation, session.caller())
-            await self._send_answer(message.id, answer)
+            await self._send_answer(operation_id, answer)
             return
         if (task := asyncio.current_task()) is not None:
             self._subscribed.add(task)  # which it was, unless its document was only named
         stream = await self._graph.subscribe(operation, session.caller)
         if isinstance(stream, Result):
-            await self._refuse(message.id, stream)
+            await self._refuse(operation_id, stream)
             return
-        beginning = next_beginning(message.id)
+        beginning = next_beginning(operation_id)
         if isinstance(stream, Member):
-            stream.write_by(self._writing(message.id, beginning.encode()))
+            stream.write_by(self._writing(operation_id, beginning.encode()))
         with self._graph.metrics.subscriptions.labels("websocket").track_inprogress():
             async with aclosing(stream):
                 async for response in stream:
                     await self._websocket.send_text(f"{beginning}{response.text}}}")
-        await self._websocket.send_text(complete(message.id))
+        await self._websocket.send_text(complete(operation_id))
 
     def _writing(self, operation_id: str, beginning: bytes) -> Write:
         task, active, write_now = asyncio.current_task(), self._active, self._write_now

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import isawaitable
 from typing import Any, Literal, TypeGuard, cast
 
@@ -90,6 +90,20 @@ class Operations:
         document = self._document(request)
         operation = document.operation(request.operation_name)
         return None if operation is None else operation.value
+
+    def declared(self, request: OperationRequest) -> OperationRequest:
+        """With those variables alone that its operation declares: the rest has no effect, and may be large."""
+        if not request.variables:
+            return request
+        document = self._document(request)
+        if document.node is None:
+            return request
+        operation = get_operation_ast(document.node, request.operation_name)
+        if operation is None:
+            return request
+        names = {each.variable.name.value for each in operation.variable_definitions or ()}
+        kept = {name: value for name, value in request.variables.items() if name in names}
+        return request if len(kept) == len(request.variables) else replace(request, variables=kept)
 
     def begins_now(self, request: OperationRequest) -> bool:
         """Whether it is a subscription to what happens from now on, the same for all who ask alike."""

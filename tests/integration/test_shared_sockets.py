@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import gc
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -108,3 +110,31 @@ async def test_an_id_that_is_used_again_hears_nothing_of_the_operation_before(se
 
 def number_in(message: dict[str, dict[str, dict[str, str]]]) -> int:
     return int(message["payload"]["data"]["liveText"].split()[0])
+
+
+@pytest.mark.usefixtures("traced")
+async def test_variables_that_are_not_declared_are_neither_compared_nor_kept(served: Served) -> None:
+    query = "subscription { live }"
+    async with raw_socket(served.address) as client:
+        await say(client, INIT)
+        assert await hear(client) == ACK
+        before = traced_size()
+        for number in range(20):
+            variables = {"undeclared": f"{number:03}" * 300_000}
+            await say(client, subscribe(query, str(number), variables=variables))
+        await served.subscribed(20)
+        assert served.measure("shared_subscriptions") == 1
+        held = traced_size() - before
+        assert held < 5_000_000, "of 18 MB that were sent"
+
+
+def traced_size() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+@pytest.fixture
+def traced() -> Iterator[None]:
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
