@@ -16,7 +16,7 @@ from schema.audit_log import AuditLogConnection, audit_log
 from schema.bulk_changes import CancelTasksPayload, ReplayTasksPayload, cancel_tasks, replay_tasks
 from schema.context import Ask
 from schema.dead_letters import (
-    DeadLetter,
+    DeadLetterConnection,
     DeadLettersPayload,
     dead_letters,
     purge_dead_letters,
@@ -113,7 +113,7 @@ class Query:
         resolver=audit_log,
         description="The mutations asked for, the latest first. For administrators bound to no owner.",
     )
-    dead_letters: list[DeadLetter] = strawberry.field(
+    dead_letters: DeadLetterConnection = strawberry.field(
         resolver=dead_letters,
         metadata=points(LOOKED_AT),
         description="Events of the tenant that could not be handled or published, of each kind the oldest "

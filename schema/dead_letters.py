@@ -8,7 +8,7 @@ from typing import Annotated
 
 import strawberry
 
-from domain.dead_letters.model import Chosen, named
+from domain.dead_letters.model import Chosen, LetterPlace, Letters, named
 from domain.dead_letters.model import DeadLetter as DomainLetter
 from domain.errors import TooMany
 from domain.paging import MAX_PAGE
@@ -16,7 +16,7 @@ from domain.tenancy.permissions import Permission
 from schema.absent import given
 from schema.context import Ask
 from schema.ids import dead_letter_id, read_dead_letter_id
-from schema.paging import First, page_size
+from schema.paging import After, First, PageInfo, letter_cursor, page_info, page_request, read_letter_cursor
 from schema.permissions import changes, needs
 from schema.scalars import Json
 from schema.user_errors import UserError, user_errors
@@ -47,6 +47,30 @@ class DeadLetter:
         )
 
 
+@strawberry.type(description="A dead letter and its place in the list.")
+class DeadLetterEdge:
+    cursor: str = strawberry.field(description="Its place, for `after`.")
+    node: DeadLetter = strawberry.field(description="The dead letter.")
+
+
+@strawberry.type(description="A page of dead letters.")
+class DeadLetterConnection:
+    edges: list[DeadLetterEdge] = strawberry.field(description="The dead letters with their cursors.")
+    nodes: list[DeadLetter] = strawberry.field(description="The dead letters.")
+    page_info: PageInfo = strawberry.field(description="Whether there are more.")
+    unseen: bool = strawberry.field(
+        description="Whether there may be others beyond what can be looked at, until some are settled."
+    )
+
+    @staticmethod
+    def of(page: Letters, *, has_previous: bool) -> DeadLetterConnection:
+        nodes = [DeadLetter.kept(each) for each in page.items]
+        cursors = [letter_cursor(each.place) for each in page.items]
+        edges = [DeadLetterEdge(cursor=at, node=node) for at, node in zip(cursors, nodes, strict=True)]
+        info = page_info(cursors, has_next=page.more, has_previous=has_previous)
+        return DeadLetterConnection(edges=edges, nodes=nodes, page_info=info, unseen=page.unseen)
+
+
 @strawberry.type(description="What was done with dead letters.")
 class DeadLettersPayload:
     count: int = strawberry.field(
@@ -56,10 +80,18 @@ class DeadLettersPayload:
 
 
 @needs(Permission.MANAGE_DEAD_LETTERS)
-async def dead_letters(info: Ask, first: First = strawberry.UNSET) -> list[DeadLetter]:
-    size = page_size(given(first), "first")
-    letters = await info.context.dead_letters.listed(info.context.caller.tenant)
-    return [DeadLetter.kept(each) for each in letters[:size]]
+async def dead_letters(
+    info: Ask, first: First = strawberry.UNSET, after: After = strawberry.UNSET
+) -> DeadLetterConnection:
+    service = info.context.dead_letters
+
+    def place(cursor: str) -> LetterPlace | None:
+        read = read_letter_cursor(cursor)
+        return read if read is not None and read.of in service.kinds else None
+
+    request = page_request(place, first=given(first), after=given(after))
+    page = await service.page(info.context.caller.tenant, request.size, request.after)
+    return DeadLetterConnection.of(page, has_previous=request.after is not None)
 
 
 @changes(Permission.MANAGE_DEAD_LETTERS)

@@ -35,7 +35,8 @@ class TaskFilterInput:
     )
     owner: str | None = strawberry.field(default=strawberry.UNSET, description="For this owner.")
     labels: list[LabelInput] | None = strawberry.field(
-        default=strawberry.UNSET, description="All of them must match."
+        default=strawberry.UNSET,
+        description="All of them must match, by name and value; an empty value matches an empty one alone.",
     )
     due_after: datetime | None = strawberry.field(default=strawberry.UNSET, description="Due at or after it.")
     due_before: datetime | None = strawberry.field(default=strawberry.UNSET, description="Due before it.")

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import strawberry
 
+from domain.dead_letters.model import LetterPlace
 from domain.ids import read_uuid
 from domain.paging import DEFAULT_PAGE, MAX_PAGE, PageRequest
 from domain.tasks.listing import TaskOrder, TaskPlace
@@ -133,6 +134,21 @@ def read_audit_cursor(cursor: str) -> UUID | None:
     match (unwrap(cursor) or "").split(":"):
         case ["audit", text]:
             return read_uuid(text)
+    return None
+
+
+def letter_cursor(place: LetterPlace) -> str:
+    at = "" if place.at is None else (place.at - _EPOCH) // _MICROSECOND
+    return wrap(f"letter:{place.of}:{at}:{place.key}")
+
+
+def read_letter_cursor(cursor: str) -> LetterPlace | None:
+    match (unwrap(cursor) or "").split(":", 3):
+        case ["letter", of, "", key]:
+            return LetterPlace(of, None, key)
+        case ["letter", of, digits, key]:
+            at = whole_number(digits, _MAX_MICROSECONDS)
+            return None if at is None else LetterPlace(of, _EPOCH + at * _MICROSECOND, key)
     return None
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from api.cli.printable import printable
 from api.cli.running import run
-from api.cli.settings import BAD_SETTINGS, read_service_settings
+from api.cli.settings import BAD_SETTINGS, read_command_settings
 
 if TYPE_CHECKING:
     from domain.dead_letters.model import Chosen, DeadLetter
@@ -34,12 +34,17 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask: they are gone for 
 
 @dead_letters.command(name="list")
 def list_(tenant: Tenant = None) -> None:
-    """Shows them, of each kind the oldest 1,000; they stay where they are."""
+    """Shows them, kind by kind, the oldest first; they stay where they are."""
 
     async def tell(service: DeadLetterService) -> None:
+        found = await service.all()
         typer.echo("\t".join(("id", "tenant", "at", "what")))
-        for letter in await service.listed():
+        for letter in found.items:
             typer.echo("\t".join(map(printable, _columns(letter))))
+        if found.unseen:
+            typer.echo(
+                "There may be more than can be looked at: replay or purge some, and list again.", err=True
+            )
 
     _with_service(tenant, tell)
 
@@ -53,7 +58,7 @@ def show(
     async def tell(service: DeadLetterService) -> None:
         from infra.bootstrap import CannotStart
 
-        found = {letter.id: letter for letter in await service.listed()}
+        found = {letter.id: letter for letter in (await service.all()).items}
         if missing := [id for id in ids if id not in found]:
             raise CannotStart(f"There is no dead letter {', '.join(missing)}.")
         for id in ids:
@@ -68,9 +73,10 @@ def replay(ids: Ids = None, of: Of = None, tenant: Tenant = None) -> None:
     _refuse_unless_one(ids, of)
 
     async def give_back(service: DeadLetterService) -> None:
-        typer.echo(f"Replayed: {await service.replay(_chosen(ids, of))}.")
+        typer.echo(f"Replayed: {await service.replay(chosen)}.")
 
-    _with_service(tenant, give_back)
+    chosen = _chosen(ids, of)
+    _with_service(tenant, give_back, chosen)
 
 
 @dead_letters.command()
@@ -82,9 +88,10 @@ def purge(ids: Ids = None, of: Of = None, tenant: Tenant = None, yes: Yes = Fals
         typer.confirm(f"Delete {printable(which)} for good?", abort=True, err=True)
 
     async def delete(service: DeadLetterService) -> None:
-        typer.echo(f"Purged: {await service.purge(_chosen(ids, of))}.")
+        typer.echo(f"Purged: {await service.purge(chosen)}.")
 
-    _with_service(tenant, delete)
+    chosen = _chosen(ids, of)
+    _with_service(tenant, delete, chosen)
 
 
 def _refuse_unless_one(ids: list[str] | None, of: str | None) -> None:
@@ -99,23 +106,37 @@ def _chosen(ids: list[str] | None, of: str | None) -> dict[str, Chosen]:
     return named(ids or []) if of is None else {of: Chosen()}
 
 
-def _with_service(tenant: str | None, use: Callable[[DeadLetterService], Awaitable[None]]) -> NoReturn:
-    settings = read_service_settings()
-    run(settings, _used(settings, tenant or settings.tenant, use), sys.exit)
+def _with_service(
+    tenant: str | None,
+    use: Callable[[DeadLetterService], Awaitable[None]],
+    kinds: Collection[str] | None = None,
+) -> NoReturn:
+    """Without kinds it is about all there are."""
+    settings = read_command_settings()
+    run(settings, _used(settings, tenant or settings.tenant, kinds, use), sys.exit)
 
 
-async def _used(settings: Settings, tenant: str, use: Callable[[DeadLetterService], Awaitable[None]]) -> None:
-    from domain.dead_letters.failed_tasks import KIND, FailedTasks
-    from domain.dead_letters.service import DeadLetterService
-    from domain.errors import Unavailable
-    from infra.bootstrap import CannotStart, open_services
+async def _used(
+    settings: Settings,
+    tenant: str,
+    kinds: Collection[str] | None,
+    use: Callable[[DeadLetterService], Awaitable[None]],
+) -> None:
+    from infra.bootstrap import CannotStart, open_dead_letters
 
-    async with open_services(settings) as services:
-        kinds = {KIND: FailedTasks(services.tasks, tenant), **services.dead_letters}
-        try:
-            await use(DeadLetterService(kinds, services.count_settled))
-        except Unavailable as fault:
-            raise CannotStart(f"{fault}.") from fault
+    async with open_dead_letters(settings, tenant, kinds) as service:
+        known = ", ".join(service.kinds)
+        if missing := [kind for kind in kinds or () if kind not in service.kinds]:
+            raise CannotStart(
+                f"There are no dead letters of {printable(missing[0])} here: {known} are the kinds."
+            )
+        await use(service)
+    if settings.embedded and kinds is None:
+        typer.echo(
+            f"These were of {known}: events that a running `carillon dev` could not handle are its own "
+            "process's, which tells them over GraphQL (`deadLetters`).",
+            err=True,
+        )
 
 
 def _columns(letter: DeadLetter) -> tuple[str, ...]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from domain.actions.credentials import shown
 from domain.actions.model import Action, Http, Notify, Run
 from domain.contracts.tasks import TaskEventKind
-from domain.dead_letters.model import LOOKED_AT, Chosen, DeadLetter
+from domain.dead_letters.model import LOOKED_AT, Chosen, DeadLetter, LetterPlace, Letters
 from domain.errors import IllegalState, NotFound, StaleVersion
 from domain.ids import read_uuid
-from domain.paging import PageRequest
+from domain.paging import Page, PageRequest
 from domain.tasks.listing import TaskFilter, TaskOrder, TaskPlace
 from domain.tasks.model import Task
 from domain.tasks.ports import Tasks
@@ -29,8 +29,12 @@ class FailedTasks:
         self._tasks = tasks
         self._tenant = tenant
 
-    async def listed(self, tenant: str | None = None) -> Sequence[DeadLetter]:
-        return [] if tenant not in (None, self._tenant) else [_letter(task) for task in await self._failed()]
+    async def listed(self, tenant: str | None = None, after: LetterPlace | None = None) -> Letters:
+        """Of the LOOKED_AT that were due first."""
+        if tenant not in (None, self._tenant):
+            return Letters(items=[])
+        found = await self._failed()
+        return Letters.behind(after, map(_letter, found.items), unseen=found.has_next)
 
     async def replay(self, chosen: Chosen) -> int:
         return await self._settle(chosen, self._replay)
@@ -39,7 +43,7 @@ class FailedTasks:
         return await self._settle(chosen, self._purge)
 
     async def _settle(self, chosen: Chosen, settle: Callable[[Task], Awaitable[None]]) -> int:
-        found = await (self._failed() if chosen.keys is None else self._named(chosen.keys))
+        found = (await self._failed()).items if chosen.keys is None else await self._named(chosen.keys)
         done = 0
         for task in found:
             if task.state is TaskState.FAILED and chosen.takes(_letter(task)):
@@ -56,9 +60,9 @@ class FailedTasks:
     async def _purge(self, task: Task) -> None:
         await self._tasks.delete(task.tenant, task.id, version=task.version)
 
-    async def _failed(self) -> Sequence[Task]:
+    async def _failed(self) -> Page[Task]:
         request: PageRequest[TaskPlace] = PageRequest(size=LOOKED_AT)
-        return (await self._tasks.page(self._tenant, _FAILED, TaskOrder.SCHEDULED_AT_ASC, request)).items
+        return await self._tasks.page(self._tenant, _FAILED, TaskOrder.SCHEDULED_AT_ASC, request)
 
     async def _named(self, keys: frozenset[str]) -> list[Task]:
         ids = [id for key in sorted(keys) if (id := read_uuid(key)) is not None]

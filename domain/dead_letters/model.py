@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 LOOKED_AT = 1_000
-"""Of each kind, the oldest so many are looked at, and replayed or purged at once: repeat it for the rest."""
+"""Of one kind, so many are listed, replayed or purged at once: go on for the rest."""
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +33,50 @@ class DeadLetter:
         return f"{self.of}:{self.key}"
 
     @property
+    def place(self) -> LetterPlace:
+        return LetterPlace(self.of, self.at, self.key)
+
+    @property
     def content(self) -> object:
         """What the body says as JSON; the body itself when it is none."""
         try:
             return json.loads(self.body)
         except ValueError:
             return self.body
+
+
+@dataclass(frozen=True, slots=True)
+class LetterPlace:
+    """Where a letter lies among those of its kind, also when it is none any more."""
+
+    of: str
+    at: datetime | None
+    key: str
+
+    def follows(self, other: LetterPlace) -> bool:
+        return self.order > other.order
+
+    @property
+    def order(self) -> tuple[datetime, str]:
+        """Oldest first; when it cannot be told, before all others."""
+        return self.at or _EARLIEST, self.key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letters:
+    items: Sequence[DeadLetter]
+    """Oldest first, each once."""
+    more: bool = False
+    """Whether others follow the last of them."""
+    unseen: bool = False
+    """Whether there may be others beyond what can be looked at, until some of these are settled."""
+
+    @staticmethod
+    def behind(place: LetterPlace | None, letters: Iterable[DeadLetter], *, unseen: bool = False) -> Letters:
+        """Those of the letters, all of one kind, that follow the place; up to LOOKED_AT."""
+        found = {each.key: each for each in letters if place is None or each.place.follows(place)}
+        items = sorted(found.values(), key=lambda each: each.place.order)
+        return Letters(items=items[:LOOKED_AT], more=len(items) > LOOKED_AT, unseen=unseen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

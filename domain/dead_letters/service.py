@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 
-from domain.dead_letters.model import Chosen, DeadLetter
+from domain.dead_letters.model import LOOKED_AT, Chosen, DeadLetter, LetterPlace, Letters
 from domain.dead_letters.ports import DeadLetters
 
 
@@ -21,8 +21,33 @@ class DeadLetterService:
         self._kinds = kinds
         self._count = count
 
-    async def listed(self, tenant: str | None = None) -> list[DeadLetter]:
-        return [letter for kind in self._kinds.values() for letter in await kind.listed(tenant)]
+    @property
+    def kinds(self) -> Collection[str]:
+        return self._kinds.keys()
+
+    async def all(self) -> Letters:
+        """Everyone's, of all kinds."""
+        items: list[DeadLetter] = []
+        page, unseen = Letters(items=(), more=True), False
+        while page.more:
+            page = await self.page(None, LOOKED_AT, items[-1].place if items else None)
+            items += page.items
+            unseen = unseen or page.unseen
+        return Letters(items=items, unseen=unseen)
+
+    async def page(self, tenant: str | None, size: int, after: LetterPlace | None = None) -> Letters:
+        """Kind by kind, behind a place of a kind that is known; up to `size`, and that up to LOOKED_AT."""
+        names = list(self._kinds)
+        items: list[DeadLetter] = []
+        more = unseen = False
+        for name in names[names.index(after.of) if after else 0 :]:
+            found = await self._kinds[name].listed(tenant, after if after and after.of == name else None)
+            items += found.items
+            unseen = unseen or found.unseen
+            more = found.more or len(items) > size
+            if more:
+                break
+        return Letters(items=items[:size], more=more, unseen=unseen)
 
     async def replay(self, chosen: Mapping[str, Chosen]) -> int:
         """By kinds; a kind there is not is passed over. How many were replayed."""

@@ -8,6 +8,7 @@ from infra.bootstrap.commands import (
     open_token_service,
     reencrypt_database,
 )
+from infra.bootstrap.dead_letters import open_dead_letters
 from infra.bootstrap.opening import open_services
 from infra.bootstrap.services import ApiServices, Services
 from infra.embedded_postgres.errors import CannotStart
@@ -18,6 +19,7 @@ __all__ = [
     "Services",
     "migrate_database",
     "open_api_services",
+    "open_dead_letters",
     "open_documents",
     "open_overviews",
     "open_services",

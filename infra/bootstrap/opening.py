@@ -75,6 +75,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         database = databases.main
         audit_log = await stack.enter_async_context(open_audit_log(databases.auditing, registry))
         figures = PostgresFigures(database)
+        unpublished = PostgresSetAside(database)
         health: dict[str, Check] = {"postgres": figures.ping}
 
         if settings.redis_url is not None:
@@ -117,7 +118,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             ids=ids,
             metrics=registry,
             health=health,
-            gauges=StorageGauges(figures, outbox, dead_letters, registry).refresh,
+            gauges=StorageGauges(figures, outbox, dead_letters, unpublished.count, registry).refresh,
             bulk_tasks=PostgresBulkTasks(database, cache.forget),
             tasks=tasks,
             queues=PostgresQueues(database),
@@ -143,7 +144,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             webhook_secrets=webhook_secrets,
             access_tokens=PostgresAccessTokens(database),
             audit_log=audit_log,
-            dead_letters={**set_aside, OUTBOX: PostgresSetAside(database)},
+            dead_letters={**set_aside, OUTBOX: unpublished},
             count_settled=DeadLetterMetrics(registry).count,
             documents=PostgresDocuments(database),
             registered_documents=CachedDocuments(kept, settings.namespace),

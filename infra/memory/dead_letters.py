@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from domain.contracts.events import Event
 from domain.dead_letters.events import letter_of
-from domain.dead_letters.model import Chosen, DeadLetter
+from domain.dead_letters.model import Chosen, LetterPlace, Letters
 from infra.memory.events import MemoryEvents
 
 
@@ -17,8 +15,9 @@ class MemoryDeadLetters:
         self._consumer = consumer
         self._events = events
 
-    async def listed(self, tenant: str | None = None) -> Sequence[DeadLetter]:
-        return [letter_of(self._consumer, event) for event in self._chosen(Chosen(tenant=tenant))]
+    async def listed(self, tenant: str | None = None, after: LetterPlace | None = None) -> Letters:
+        chosen = self._chosen(Chosen(tenant=tenant))
+        return Letters.behind(after, (letter_of(self._consumer, event) for event in chosen))
 
     async def replay(self, chosen: Chosen) -> int:
         events = self._chosen(chosen)

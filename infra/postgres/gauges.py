@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from domain.errors import Unavailable
 from domain.live.outbox import Outbox
 from infra.postgres.figures import PostgresFigures
+from infra.postgres.set_aside import KIND as SET_ASIDE
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +24,13 @@ class StorageGauges:
         figures: PostgresFigures,
         outbox: Outbox,
         dead_letters: Callable[[], Awaitable[Mapping[str, int]]],
+        set_aside: Callable[[], Awaitable[int]],
         registry: CollectorRegistry,
     ) -> None:
         self._figures = figures
         self._outbox = outbox
         self._count_dead_letters = dead_letters
+        self._count_set_aside = set_aside
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
         self._tasks = Gauge(
@@ -49,8 +52,8 @@ class StorageGauges:
         )
         self._dead_letters = Gauge(
             "carillon_dead_letters",
-            "Messages that were set aside and wait for somebody: events by their consumer, and hand-overs"
-            " (tasks).",
+            "What was set aside and waits for somebody: events by their consumer, or of the outbox, and"
+            " hand-overs (tasks).",
             ["of"],
             registry=registry,
         )
@@ -78,6 +81,7 @@ class StorageGauges:
         depth, age = await self._outbox.depth()
         self._depth.set(depth)
         self._age.set(age)
+        self._dead_letters.labels(SET_ASIDE).set(await self._count_set_aside())
 
 
 async def _if_there(reading: Awaitable[None]) -> None:

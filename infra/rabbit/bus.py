@@ -36,6 +36,11 @@ class RabbitBus:
     publishing: Link[Channels]
     consuming: Link[AbstractConnection]
     names: Names
+    dead: Mapping[str, RabbitDeadLetters]
+
+    def set_aside(self) -> Mapping[str, RabbitDeadLetters]:
+        """By the consumer that could not handle them."""
+        return self.dead
 
     async def dead_letters(self) -> Mapping[str, int]:
         """How many lie in each queue of dead letters. Raises Unavailable."""
@@ -43,13 +48,6 @@ class RabbitBus:
             async with asyncio.timeout(CHECK_TIMEOUT):
                 async with (await self.publishing.ready()).connection.channel() as channel:
                     return await count_dead_letters(channel, self.names)
-
-    def set_aside(self) -> Mapping[str, RabbitDeadLetters]:
-        """By the consumer that could not handle them."""
-        return {
-            name: RabbitDeadLetters(name, self.consuming, self.names, self.events.send)
-            for name in DURABLE_CONSUMERS
-        }
 
     async def check(self) -> None:
         """Raises Unavailable when RabbitMQ does not answer on both connections."""
@@ -75,6 +73,13 @@ async def open_rabbit_bus(settings: Settings, registry: CollectorRegistry) -> As
         registry=registry,
     )
 
+    cut_off = Counter(
+        "carillon_dead_letter_looks_cut_off",
+        "Looks at the dead letters of a consumer that could not take all of them.",
+        ["consumer"],
+        registry=registry,
+    )
+
     async def set_up(connection: AbstractConnection) -> Channels:
         return await open_channels(connection, names)
 
@@ -88,11 +93,16 @@ async def open_rabbit_bus(settings: Settings, registry: CollectorRegistry) -> As
     ):
         signals = RabbitSignals(tasks, publishing, consuming, names, SignalMetrics(registry))
         tasks.start(signals.send_forever(), "signals")
+        events = RabbitEvents(tasks, publishing, consuming, names, EventMetrics(registry))
         yield RabbitBus(
             signals=signals,
-            events=RabbitEvents(tasks, publishing, consuming, names, EventMetrics(registry)),
+            events=events,
             hand_over=RabbitHandOver(publishing, names),
             publishing=publishing,
             consuming=consuming,
             names=names,
+            dead={
+                name: RabbitDeadLetters(name, consuming, names, events.send, cut_off.labels(name).inc)
+                for name in DURABLE_CONSUMERS
+            },
         )

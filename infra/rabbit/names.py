@@ -33,3 +33,7 @@ class Names:
 
     def dead_letters(self, name: str) -> str:
         return f"{self.namespace}.{name}.dead"
+
+    def looking(self, name: str) -> str:
+        """There while somebody looks at its dead letters."""
+        return f"{self.namespace}.{name}.dead.looking"

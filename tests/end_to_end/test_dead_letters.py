@@ -20,13 +20,13 @@ pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbit]
 
 POISON = "Poison \0"
 """PostgreSQL keeps no such character."""
-LIST = "{ deadLetters { id of what body } }"
+LIST = "{ deadLetters { nodes { id of what body } } }"
 REPLAY = "mutation($ids: [ID!]!) { replayDeadLetters(ids: $ids) { count errors { code } } }"
 PURGE = "mutation($ids: [ID!]!) { purgeDeadLetters(ids: $ids) { count errors { code } } }"
 
 
 async def listed(client: HttpClient) -> list[dict[str, Any]]:
-    letters: list[dict[str, Any]] = (await client.execute(LIST))["deadLetters"]
+    letters: list[dict[str, Any]] = (await client.execute(LIST))["deadLetters"]["nodes"]
     return letters
 
 

@@ -15,7 +15,8 @@ from infra.postgres.database import DatabaseMetrics, open_database
 from infra.postgres.figures import PostgresFigures
 from infra.postgres.gauges import StorageGauges
 from infra.postgres.outbox import PostgresOutbox
-from tests.support.storage import Storage, due_in
+from infra.postgres.set_aside import PostgresSetAside
+from tests.support.storage import Storage, a_task, due_in
 
 pytestmark = pytest.mark.postgres
 
@@ -47,7 +48,8 @@ async def reading(url: str, broker: Broker) -> AsyncIterator[Read]:
     registry = CollectorRegistry()
     async with open_database(url, size=2, limit=5, metrics=DatabaseMetrics(registry)) as database:
         outbox = PostgresOutbox(url, database, 5)
-        yield Read(StorageGauges(PostgresFigures(database), outbox, broker.count, registry), registry)
+        figures, set_aside = PostgresFigures(database), PostgresSetAside(database)
+        yield Read(StorageGauges(figures, outbox, broker.count, set_aside.count, registry), registry)
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +64,19 @@ async def test_what_is_due_and_what_waits_to_be_published_is_told(storage: Stora
         assert 60 <= (await read.value("carillon_oldest_due_seconds") or 0) < 120
         assert await read.value("carillon_tasks", state="SCHEDULED") == 3
         assert await read.value("carillon_outbox_events") == 3
+
+
+async def test_events_that_could_not_be_published_are_dead_letters_also_without_the_broker(
+    storage: Storage,
+) -> None:
+    broker = Broker()
+    broker.dead_letters = None
+    await storage.added(a_task(), a_task(), a_task())
+    async with reading(storage.url, broker) as read:
+        assert await read.value("carillon_dead_letters", of="outbox") == 0
+        await storage.execute("update outbox set partition = -1 where seq < (select max(seq) from outbox)")
+        assert await read.value("carillon_dead_letters", of="outbox") == 2
+        assert await read.value("carillon_outbox_events") == 1
 
 
 async def test_a_snapshot_is_told_while_it_is_held_open(storage: Storage) -> None:

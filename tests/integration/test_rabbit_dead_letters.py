@@ -7,18 +7,22 @@ from collections.abc import AsyncIterator, Sequence
 
 import aio_pika
 import pytest
+from prometheus_client import CollectorRegistry
 
 from domain.contracts.events import Event
+from domain.dead_letters import model
 from domain.dead_letters.model import Chosen
 from domain.errors import Unavailable
 from infra.rabbit import dead_letters as adapter
 from infra.rabbit.bus import RabbitBus
 from infra.rabbit.dead_letters import MOST_RETURNS, RabbitDeadLetters
 from infra.rabbit.event_wire import failed_message, packed
+from infra.rabbit.looking import looking
 from infra.rabbit.publisher import Outgoing
 from tests.support.buses import an_event, open_rabbit, pending
 from tests.support.consumer_queues import dead_messages
 from tests.support.processes import free_port
+from tests.support.services import RABBIT
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.rabbit
@@ -44,7 +48,7 @@ def cut(bus: RabbitBus, *, sent: bool) -> RabbitDeadLetters:
             await bus.events.send(batch)
         raise Unavailable("RabbitMQ")
 
-    return RabbitDeadLetters(NAME, bus.consuming, bus.names, publish)
+    return RabbitDeadLetters(NAME, bus.consuming, bus.names, publish, lambda: None)
 
 
 @pytest.mark.parametrize("sent", [False, True])
@@ -60,7 +64,7 @@ async def test_a_replay_broken_off_loses_nothing_and_what_is_handled_twice_has_o
     with pytest.raises(Unavailable):
         await cut(bus, sent=sent).replay(ALL)
     dead = bus.set_aside()[NAME]
-    assert [letter.key for letter in await dead.listed()] == [event.event_id]
+    assert [letter.key for letter in (await dead.listed()).items] == [event.event_id]
     assert await dead.replay(ALL) == 1
     async with bus.events.consume(NAME, handle, 10):
         await until(lambda: len(handled) == (2 if sent else 1))
@@ -71,7 +75,7 @@ async def test_a_replay_broken_off_loses_nothing_and_what_is_handled_twice_has_o
 async def test_one_that_lies_there_twice_is_listed_and_replayed_once(bus: RabbitBus) -> None:
     await set_aside(bus, *[failed_message(an_event(title="one"), 5)] * 2)
     dead = bus.set_aside()[NAME]
-    assert len(await dead.listed()) == 1
+    assert len((await dead.listed()).items) == 1
     assert await dead.replay(ALL) == 1
     assert await bus.dead_letters() == {NAME: 0, "tasks": 0}
 
@@ -83,7 +87,7 @@ async def test_looking_often_does_not_wear_a_message_out(
     event, dead = an_event(), bus.set_aside()[NAME]
     await set_aside(bus, failed_message(event, 5))
     for _ in range(12):
-        assert [letter.key for letter in await dead.listed()] == [event.event_id]
+        assert [letter.key for letter in (await dead.listed()).items] == [event.event_id]
     [message] = await dead_messages(namespace, NAME)
     assert message.headers.get("x-delivery-count", 0) <= 3
     assert MOST_RETURNS < 20, "RabbitMQ 4 removes a message after so many"
@@ -94,9 +98,9 @@ async def test_what_cannot_be_read_is_no_tenants_and_is_replayed_as_it_was(
 ) -> None:
     await set_aside(bus, aio_pika.Message(b'[{"tenant":"acme","new":1}]', type="task.changed.v9"))
     dead = bus.set_aside()[NAME]
-    [letter] = await dead.listed()
+    [letter] = (await dead.listed()).items
     assert (letter.tenant, letter.at, letter.what) == (None, None, "unreadable")
-    assert await dead.listed("acme") == []
+    assert (await dead.listed("acme")).items == []
     assert await dead.purge(Chosen(tenant="acme")) == 0
     assert await dead.replay(Chosen(keys=frozenset([letter.key]))) == 1
     async with bus.events.consume(NAME, _never, 10):
@@ -116,19 +120,67 @@ async def test_events_that_travel_together_are_shown_to_a_tenant_only_when_all_a
     [(_, mixed)], [(_, own)] = packed(pending(*together)), packed(pending(an_event(), an_event()))
     await set_aside(bus, mixed, own)
     dead = bus.set_aside()[NAME]
-    assert [letter.tenant for letter in await dead.listed()] == [None, "acme"]
-    assert [letter.what for letter in await dead.listed("acme")] == ["2 events"]
-    assert await dead.listed("other") == []
+    assert [letter.tenant for letter in (await dead.listed()).items] == [None, "acme"]
+    assert [letter.what for letter in (await dead.listed("acme")).items] == ["2 events"]
+    assert (await dead.listed("other")).items == []
 
 
-async def test_only_the_oldest_are_looked_at(bus: RabbitBus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapter, "LOOKED_AT", 2)
-    events = [an_event() for _ in range(3)]
-    await set_aside(bus, *[failed_message(event, 5) for event in events])
+async def test_beyond_what_is_listed_at_once_a_tenant_finds_the_rest(
+    bus: RabbitBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "LOOKED_AT", 2)
+    others = [an_event(tenant="other") for _ in range(4)]
+    mine = [an_event() for _ in range(3)]
+    await set_aside(bus, *[failed_message(event, 5) for event in (*others, *mine)])
     dead = bus.set_aside()[NAME]
-    assert [letter.key for letter in await dead.listed()] == [event.event_id for event in events[:2]]
-    assert await dead.purge(ALL) == 2
-    assert [letter.key for letter in await dead.listed()] == [events[2].event_id]
+    found = await dead.listed("acme")
+    rest = await dead.listed("acme", found.items[-1].place)
+    assert [each.key for each in (*found.items, *rest.items)] == [event.event_id for event in mine]
+    assert [(each.more, each.unseen) for each in (found, rest)] == [(True, False), (False, False)]
+
+
+async def test_when_not_all_can_be_looked_at_it_is_told_and_counted(
+    namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "MOST_HELD", 2)
+    registry = CollectorRegistry()
+    async with open_rabbit(namespace, registry=registry) as bus:
+        events = [an_event() for _ in range(3)]
+        await set_aside(bus, *[failed_message(event, 5) for event in events])
+        dead = bus.set_aside()[NAME]
+        found = await dead.listed()
+        assert [letter.key for letter in found.items] == [event.event_id for event in events[:2]]
+        assert found.unseen
+        cut_off = "carillon_dead_letter_looks_cut_off_total"
+        assert registry.get_sample_value(cut_off, {"consumer": NAME}) == 1
+        assert await dead.purge(ALL) == 2
+        last = await dead.listed()
+        assert ([letter.key for letter in last.items], last.unseen) == ([events[2].event_id], False)
+
+
+async def test_while_others_look_without_end_it_is_said_so(
+    bus: RabbitBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "TURN", 0.2)
+    async with await aio_pika.connect(RABBIT.url) as connection:
+        async with looking(connection, bus.names.looking(NAME)):
+            with pytest.raises(Unavailable, match="at which others look"):
+                await bus.set_aside()[NAME].listed()
+        assert (await bus.set_aside()[NAME].listed()).items == []
+
+
+async def test_those_returned_most_often_are_put_there_anew_first(
+    bus: RabbitBus, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "MOST_RETURNS", 3)
+    monkeypatch.setattr(adapter, "LOOKED_AT", 1)
+    events = [an_event() for _ in range(4)]
+    await set_aside(bus, *[failed_message(event, 5) for event in events])
+    for _ in range(20):
+        assert len((await bus.set_aside()[NAME].listed()).items) == 4
+    returns = [message.headers.get("x-delivery-count", 0) for message in await dead_messages(namespace, NAME)]
+    assert len(returns) == 4
+    assert all(isinstance(count, int) and count <= 3 + 4 for count in returns), returns
 
 
 async def test_many_at_once_are_gone_when_the_replay_has_answered(bus: RabbitBus) -> None:
@@ -142,7 +194,7 @@ async def test_many_at_once_are_gone_when_the_replay_has_answered(bus: RabbitBus
         return (await bus.dead_letters())[NAME] >= 200
 
     await until(all_returned)
-    assert len(await dead.listed()) == 200
+    assert len((await dead.listed()).items) == 200
 
 
 async def test_without_rabbitmq_it_is_told_at_once(namespace: str) -> None:

@@ -28,6 +28,7 @@ BREAKERS = 'carillon_webhook_breakers_open{job="carillon-worker",instance="w:910
 UP = 'up{{job="carillon-{0}",instance="{0}:1"}}'
 SECOND = 'up{job="carillon-worker",instance="worker:2"}'
 DEAD = 'carillon_dead_letters{job="carillon-api",of="notifier"}'
+UNPUBLISHED = 'carillon_dead_letters{job="carillon-api",of="outbox"}'
 
 
 def steady(value: float) -> str:
@@ -110,6 +111,7 @@ HEALTHY: Series = {
     LEASES: steady(0),
     BREAKERS: steady(0),
     DEAD: steady(0),
+    UNPUBLISHED: steady(0),
 }
 
 
@@ -176,7 +178,10 @@ CASES: dict[str, list[Case]] = {
     "CarillonOutboxStuck critical": [
         Case(of_api("carillon_outbox_oldest_seconds", 31), of_api("carillon_outbox_oldest_seconds", 30), 1, 3)
     ],
-    "CarillonDeadLetters warning": [Case({DEAD: steady(1)}, {DEAD: "1 1 1 0+0x100"}, 4, 6)],
+    "CarillonDeadLetters warning": [
+        Case({DEAD: steady(1)}, {DEAD: "1 1 1 0+0x100"}, 4, 6),
+        Case({UNPUBLISHED: steady(1)}, {UNPUBLISHED: "1 1 1 0+0x100"}, 4, 6),
+    ],
     "CarillonBreakerOpen warning": [Case({BREAKERS: steady(1)}, {BREAKERS: "1x5 0+0x100"}, 9, 11)],
     "CarillonDatabaseSlow warning": [Case(sql(0.94), sql(0.96), 9, 14)],
     "CarillonDatabaseSlow critical": [Case(sql(0.9, second=0.94), sql(0.9, second=0.96), 4, 9)],

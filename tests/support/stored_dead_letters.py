@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from domain.dead_letters.model import Chosen, DeadLetter
+from domain.dead_letters.model import Chosen, DeadLetter, LetterPlace, Letters
 
 
 @dataclass
@@ -13,10 +12,12 @@ class StoredDeadLetters:
     calls: list[str] = field(default_factory=list)
     rows: list[DeadLetter] = field(default_factory=list)
     replayed: list[DeadLetter] = field(default_factory=list)
+    unseen: bool = False
 
-    async def listed(self, tenant: str | None = None) -> Sequence[DeadLetter]:
+    async def listed(self, tenant: str | None = None, after: LetterPlace | None = None) -> Letters:
         self.calls.append("listed")
-        return [each for each in self.rows if Chosen(tenant=tenant).takes(each)]
+        chosen = Chosen(tenant=tenant)
+        return Letters.behind(after, filter(chosen.takes, self.rows), unseen=self.unseen)
 
     async def replay(self, chosen: Chosen) -> int:
         taken = self._taken("replay", chosen)

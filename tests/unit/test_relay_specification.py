@@ -25,7 +25,7 @@ PAGED = {
     for name, field in each.fields.items()
     if get_named_type(field.type).name.endswith("Connection")
 }
-SHOWN_BY_THEIR_CONNECTION_ALONE = {"AuditEntry"}  # lines of a record: nobody asks for one again
+SHOWN_BY_THEIR_CONNECTION_ALONE = {"AuditEntry", "DeadLetter"}  # records: nobody asks for one again
 
 
 def told(question: str) -> Any:

@@ -49,7 +49,7 @@ def at_most(query: str) -> int:
         ("{ tasks(first: 2) { nodes { labels { name } } } }", 1 + 2 * (1 + 16)),
         ("{ handlers { name } }", 100),
         ("{ webhookSecrets { id } }", 200),
-        ("{ deadLetters(first: 5) { id } }", 1_000 + 5),
+        ("{ deadLetters(first: 5) { nodes { id } } }", 1_000 + 1 + 5),
         ("{ queues { name paused } }", 100 + 1_000),
         ("{ queues { name depth running oldestDueSeconds finishedPerSecond } }", 100 + 1_000 * (1 + 4)),
         ('{ queues(names: ["a", "b"]) { name depth } }', 100 + 2 * (1 + 1)),

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from domain.audit.model import Outcome
-from domain.dead_letters.model import DeadLetter
+from domain.dead_letters.model import DeadLetter, LetterPlace
 from domain.dead_letters.service import Settling
 from schema.ids import dead_letter_id
+from schema.paging import letter_cursor
 from tests.support.face import NOW, TENANT, Face
+from tests.support.stored_dead_letters import StoredDeadLetters
 
-LIST = "query ($first: Int) { deadLetters(first: $first) { id of at what body } }"
+LIST = """query ($first: Int, $after: String) { deadLetters(first: $first, after: $after) {
+  nodes { id of at what body } edges { cursor node { id } } unseen
+  pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"""
 REPLAY = "mutation ($ids: [ID!]!) { replayDeadLetters(ids: $ids) { count errors { code path } } }"
 PURGE = "mutation ($ids: [ID!]!) { purgeDeadLetters(ids: $ids) { count errors { code path } } }"
 
@@ -39,7 +46,9 @@ def id_of(letter: DeadLetter) -> str:
 async def test_the_tenants_own_are_listed_and_no_others() -> None:
     mine, broken = a_letter(), a_letter("b:1", at=None, body="no JSON")
     face = keeping(mine, a_letter("c:1", tenant="other"), broken, a_letter("d:1", tenant=None))
-    assert (await face.ask(LIST))["deadLetters"] == [
+    listed = (await face.ask(LIST))["deadLetters"]
+    assert listed["nodes"] == [
+        {"id": id_of(broken), "of": "notifier", "at": None, "what": "an event", "body": "no JSON"},
         {
             "id": id_of(mine),
             "of": "notifier",
@@ -47,10 +56,41 @@ async def test_the_tenants_own_are_listed_and_no_others() -> None:
             "what": "an event",
             "body": {"title": "Hi"},
         },
-        {"id": id_of(broken), "of": "notifier", "at": None, "what": "an event", "body": "no JSON"},
     ]
-    assert len((await face.ask(LIST, first=1))["deadLetters"]) == 1
-    assert (await face.error(LIST, first=101))["extensions"]["code"] == "INVALID"
+    assert [edge["node"]["id"] for edge in listed["edges"]] == [id_of(broken), id_of(mine)]
+    assert listed["unseen"] is False
+    assert (await face.error(LIST, first=101))["extensions"]["code"] == "PAGE_TOO_LARGE"
+
+
+async def test_they_are_paged_through_all_kinds_while_some_of_them_are_settled() -> None:
+    letters = [a_letter(f"{number}:1", at=NOW + timedelta(seconds=number)) for number in range(4)]
+    unpublished = [a_letter(str(number), of="outbox", at=NOW) for number in range(2)]
+    face = keeping(*reversed(letters))
+    face.dead_letters["outbox"] = StoredDeadLetters(face.calls, rows=unpublished)
+    seen, after, infos = [], None, []
+    while True:
+        page = (await face.ask(LIST, first=2, after=after))["deadLetters"]
+        seen += [node["id"] for node in page["nodes"]]
+        infos.append(page["pageInfo"])
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+        after = page["pageInfo"]["endCursor"]
+        await face.ask(PURGE, ids=[page["nodes"][-1]["id"]])
+    assert seen == [id_of(letter) for letter in (*letters, *unpublished)]
+    assert [info["hasPreviousPage"] for info in infos] == [False, True, True]
+
+
+async def test_what_could_not_be_looked_at_is_told() -> None:
+    face = keeping(a_letter())
+    face.dead_letters["notifier"].unseen = True
+    assert (await face.ask(LIST))["deadLetters"]["unseen"] is True
+
+
+@pytest.mark.parametrize("place", [LetterPlace("elsewhere", NOW, "a"), None])
+async def test_what_is_no_place_among_them_is_refused(place: LetterPlace | None) -> None:
+    cursor = "nonsense" if place is None else letter_cursor(place)
+    error = await keeping(a_letter()).error(LIST, after=cursor)
+    assert error["extensions"] == {"code": "INVALID", "argument": "after"}
 
 
 async def test_a_replay_is_counted_noted_and_does_nothing_the_second_time() -> None:
