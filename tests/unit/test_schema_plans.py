@@ -20,7 +20,8 @@ from schema.ids import task_id
 from schema.operations import OperationRequest, Operations, Result
 from tests.support.face import Face, event_of
 
-LIST = """query($first: Int, $withError: Boolean = false) { tasks(first: $first) {
+LIST = """query($first: Int, $after: String, $withError: Boolean = false) {
+  tasks(first: $first, after: $after) {
   nodes { id title state scheduledAt queue priority labels { name value } action { __typename kind }
     error @include(if: $withError) { message } }
   pageInfo { hasNextPage endCursor } } }"""
@@ -83,7 +84,7 @@ def _first(face: Face) -> Task:
     [
         (LIST, {"first": 2}),
         (LIST, {"first": 2, "withError": True}),
-        (LIST, {"first": -1}),
+        (LIST, {"first": 2, "after": "no cursor"}),
         (DETAIL, {}),
         (NODES, {}),
         (EDGES, {}),
