@@ -101,6 +101,7 @@ class EventStream(HttpResponse):
             async with aclosing(stream):
                 async for response in stream:
                     await _send(send, _next(response))
+                    self._graph.metrics.delivered.inc()
 
 
 def _next(response: Response) -> bytes:

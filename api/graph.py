@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 from api.admission import Admission
@@ -80,6 +81,7 @@ class Graph:
         self, kind: Kind | None, request: OperationRequest, caller: Caller, room: Room | None = None
     ) -> Answer:
         """`room` is what it shares with others, if any."""
+        began = perf_counter()
         try:
             async with asyncio.timeout(self._timeout):
                 result = await self._operations.execute(request, self._new_context(caller))
@@ -87,7 +89,9 @@ class Graph:
             self.metrics.limits.labels("operation_time").inc()
             result = Result({"data": None, "errors": [timed_out(self._timeout)]}, valid=True)
         answer = await answer_within(room or self.room(), kind, result)
-        self._count(kind or "unknown", answer.result)
+        self._measure(request, caller, kind or "unknown", answer.result, perf_counter() - began)
+        if (cost := result.body.get("extensions", {}).get("cost")) is not None:
+            self.metrics.spent(caller.tenant, cost["requested"])
         return answer
 
     async def subscribe(
@@ -102,7 +106,7 @@ class Graph:
         rights are others now. `resume_after` is a cursor that the client remembers of an earlier connection,
         beside the operation: it shares with nobody.
         """
-        known = caller()
+        known, began = caller(), perf_counter()
 
         def new_context() -> Context:
             if caller() != known:
@@ -116,7 +120,7 @@ class Graph:
             stream = await self._shared.join(Sameness.of(request, known), caller, begin)
         else:
             stream = await self._begin(request, new_context)
-        self._count("subscription", stream)
+        self._measure(request, known, "subscription", stream, perf_counter() - began)
         return stream
 
     async def _begin(self, request: OperationRequest, new_context: Callable[[], Context]) -> Responses | Result:
@@ -128,6 +132,7 @@ class Graph:
         answer = await answer_within(self.room(), "subscription", result)
         if answer.result is not result:
             self.metrics.limits.labels("answer_too_large").inc()
+        self.metrics.told(answer.result.body.get("errors", ()))
         return answer
 
     def present(self, fault: Exception) -> dict[str, Any]:
@@ -140,9 +145,18 @@ class Graph:
         """What was asked for came to nothing, for a reason of ours, before it was known what it was."""
         self.metrics.operations.labels("unknown", "failed").inc()
 
-    def _count(self, kind: str, outcome: object) -> None:
+    def _measure(
+        self, request: OperationRequest, caller: Caller, kind: str, outcome: object, seconds: float
+    ) -> None:
+        word = self._count(kind, outcome)
+        name = self._operations.published_name(request)
+        self.metrics.took(seconds, caller.tenant, operation=name, kind=kind, outcome=word)
+
+    def _count(self, kind: str, outcome: object) -> str:
         body = outcome.body if isinstance(outcome, Result) else {}
-        codes = {error["extensions"]["code"] for error in body.get("errors", ())}
+        errors = body.get("errors", ())
+        self.metrics.told(errors)
+        codes = {error["extensions"]["code"] for error in errors}
         if codes & FAULTS:
             word = "failed"
         elif isinstance(outcome, Result) and not outcome.valid:
@@ -152,6 +166,7 @@ class Graph:
         self.metrics.operations.labels(kind, word).inc()
         for code in codes & LIMITS:
             self.metrics.limits.labels(code.lower()).inc()
+        return word
 
 
 def timed_out(after: float) -> dict[str, Any]:

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from api.metrics import ApiMetrics
+
 
 class LiveConnections:
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, metrics: ApiMetrics) -> None:
         """`most` is for each tenant."""
         self._most = most
+        self._metrics = metrics
         self._open: Counter[str] = Counter()
 
     def are_full(self, tenant: str) -> bool:
@@ -21,7 +24,8 @@ class LiveConnections:
         """One of the tenant's, which must not have them all."""
         self._open[tenant] += 1
         try:
-            yield
+            with self._metrics.connections(tenant).track_inprogress():
+                yield
         finally:
             self._open[tenant] -= 1
             if not self._open[tenant]:

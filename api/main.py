@@ -37,7 +37,7 @@ def create_app(services: ApiServices) -> ASGIApp:
     """On services that are open for as long as the application serves."""
     settings = services.settings
     contexts = Contexts(services, poll_interval=timedelta(seconds=settings.poll_interval))
-    metrics = ApiMetrics(services.metrics)
+    metrics = ApiMetrics(services.metrics, settings.measured_tenants)
     operations = Operations(build_schema(), metrics.fell_back, limits_of(settings), services.budgets)
     graph = Graph(
         operations=operations,
@@ -93,7 +93,7 @@ def application(
 ) -> ASGIApp:
     # A page of another site may point a name of its own at this machine; its requests carry that name.
     named_as_allowed = Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
-    connections = LiveConnections(tenant_connections)
+    connections = LiveConnections(tenant_connections, graph.metrics)
     over_http: ASGIApp = GraphQLOverHttp(graph, origins, connections, most_batched)
     for wrap, arguments, named in reversed([named_as_allowed, *origins.answering()]):
         over_http = wrap(over_http, *arguments, **named)

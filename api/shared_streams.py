@@ -127,7 +127,9 @@ class Group:
         self.owner.metrics.deliveries.inc(len(members))
         text = response.text.encode()
         for number, member in enumerate(members, 1):
-            if not member.is_told(text) and not member.mailbox.offer(response, len(response.text)):
+            if member.is_told(text):
+                self.owner.metrics.delivered.inc()
+            elif not member.mailbox.offer(response, len(response.text)):
                 self.owner.metrics.resyncs.inc()
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)

@@ -254,6 +254,7 @@ class _Socket:
             async with aclosing(stream):
                 async for response in stream:
                     await self._websocket.send_text(f"{beginning}{response.text}}}")
+                    self._graph.metrics.delivered.inc()
         await self._websocket.send_text(complete(operation_id))
 
     def _writing(self, operation_id: str, beginning: bytes) -> Write:

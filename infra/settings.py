@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     metrics_port: int | None = None
     """Where a worker, scheduler, relay or notifier serves its metrics; the API has /metrics."""
+    metrics_tenants: Annotated[tuple[str, ...], NoDecode, Field(max_length=50)] = ()
+    """Tenants that have figures of their own, beside `tenant`; all others have theirs together."""
 
     # PostgreSQL and Redis
     database_pool: int = Field(default=10, ge=1, le=200)
@@ -171,6 +173,7 @@ class Settings(BaseSettings):
         "handlers",
         "http_allowed_networks",
         "jwt_algorithms",
+        "metrics_tenants",
         mode="before",
     )
     @classmethod
@@ -221,6 +224,10 @@ class Settings(BaseSettings):
     @property
     def embedded(self) -> bool:
         return self.database_url is None
+
+    @property
+    def measured_tenants(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((self.tenant, *self.metrics_tenants)))
 
     @property
     def tells_schema_to(self) -> Literal["everyone", "administrators", "nobody"]:

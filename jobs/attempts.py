@@ -78,7 +78,7 @@ class LiveAttempts:
         live.timer = self._loop.call_later(seconds, self._ask, live, TimedOut(seconds))
         self._live[started.task_id] = live
         self._metrics.running.set(len(self._live))
-        self._metrics.lateness.observe(max(0.0, (started.started_at - started.due_at).total_seconds()))
+        self._metrics.started(started)
 
     def ask(self, task_id: UUID, ending: Ending) -> None:
         """To stop and so end, if it runs here. The first reason it is given is the one that counts."""

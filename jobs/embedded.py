@@ -23,7 +23,7 @@ async def run_embedded(services: Services) -> AsyncIterator[None]:
 
     Handlers that do not stop are left running: end the process with `jobs.process.leave`.
     """
-    metrics = JobMetrics(services.metrics)
+    metrics = JobMetrics(services.metrics, services.settings.measured_tenants)
     # What a process that was killed had handed over to itself died with it.
     while await services.rescue.lost_hand_overs(timedelta(0), BATCH) == BATCH:
         pass

@@ -2,22 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import timedelta
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from domain.attempts.model import AttemptState, Started
+from infra.telemetry.tenants import naming
+
+ABANDONED = "abandoned"
+HANDED_BACK = "handed_back"
+_OUTCOMES = [
+    state.value.lower() for state in AttemptState if state not in {AttemptState.RUNNING, AttemptState.LOST}
+]
 _LATENESS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_TENANT_LATENESS = (0.1, 0.5, 1, 5, 30, 300)
 _DURATION = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1_800, 3_600)
 
 
 class JobMetrics:
     """One for each process: a registry takes a name once."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.attempts = Counter(
-            "carillon_attempts", "Attempts that ended, by outcome", ["outcome"], registry=registry
+    def __init__(self, registry: CollectorRegistry, tenants: Iterable[str] = ()) -> None:
+        """`tenants` have figures of their own."""
+        self._tenant = naming(tenants)
+        self._attempts = Counter(
+            "carillon_attempts",
+            "Attempts that ended, by outcome (handed_back: the worker stopped; abandoned: it lost its lease;"
+            " those lost with their worker are rescued)",
+            ["outcome"],
+            registry=registry,
         )
-        self.lateness = Histogram(
+        for outcome in (*_OUTCOMES, ABANDONED, HANDED_BACK):
+            self._attempts.labels(outcome)
+        self._tenant_attempts = Counter(
+            "carillon_tenant_attempts",
+            "Attempts of a tenant that ended, by outcome",
+            ["tenant", "outcome"],
+            registry=registry,
+        )
+        self._lateness = Histogram(
             "carillon_task_lateness_seconds",
             "From the instant a task was due to the start of its attempt, by the database's clock",
+            buckets=_LATENESS,
+            registry=registry,
+        )
+        self._tenant_lateness = Histogram(
+            "carillon_tenant_task_lateness_seconds",
+            "From the instant a task was due to the start of its attempt, by tenant",
+            ["tenant"],
+            buckets=_TENANT_LATENESS,
+            registry=registry,
+        )
+        self._wait = Histogram(
+            "carillon_task_wait_seconds",
+            "From the hand-over of a task to the start of its attempt, by the database's clock",
             buckets=_LATENESS,
             registry=registry,
         )
@@ -102,3 +141,24 @@ class JobMetrics:
         self.loop_errors = Counter(
             "carillon_loop_errors", "Rounds of a loop that failed, by loop", ["loop"], registry=registry
         )
+
+    def started(self, started: Started) -> None:
+        late = _seconds(started.started_at - started.due_at)
+        self._lateness.observe(late)
+        self._tenant_lateness.labels(self._tenant(started.tenant)).observe(late)
+        if started.queued_at is not None:
+            self._wait.observe(_seconds(started.started_at - started.queued_at))
+
+    def recorded(self, tenant: str, outcome: AttemptState) -> None:
+        word = outcome.value.lower()
+        self._attempts.labels(word).inc()
+        self._tenant_attempts.labels(self._tenant(tenant), word).inc()
+
+    def left(self, how: str, attempts: int) -> None:
+        """Without an outcome of their own: ABANDONED or HANDED_BACK."""
+        self._attempts.labels(how).inc(attempts)
+
+
+def _seconds(span: timedelta) -> float:
+    """Instants of two of the database's clock, which may be set back."""
+    return max(0.0, span.total_seconds())

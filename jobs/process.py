@@ -68,7 +68,7 @@ async def _main(settings: Settings, part: Part) -> None:
     async with open_services(settings) as services:
         with _served(services.metrics, settings.metrics_port), watched_loop(services.metrics):
             log.info("%s runs", part)
-            await _PARTS[part](services, stop, JobMetrics(services.metrics))
+            await _PARTS[part](services, stop, JobMetrics(services.metrics, settings.measured_tenants))
     log.info("%s has stopped", part)
 
 

@@ -149,7 +149,7 @@ class Recorder:
             settled = ended.settled
             self._forget(ended)
             if settled.task_id in recorded:
-                self._metrics.attempts.labels(settled.attempt_state.value.lower()).inc()
+                self._metrics.recorded(ended.started.tenant, settled.attempt_state)
             else:
                 self._metrics.fenced.inc()
                 log.warning(

@@ -17,7 +17,7 @@ from infra.bootstrap import Services
 from jobs.actions import run_action
 from jobs.activity import ActivityBoard
 from jobs.attempts import Ending, HandBack, LiveAttempts
-from jobs.metrics import JobMetrics
+from jobs.metrics import ABANDONED, HANDED_BACK, JobMetrics
 from jobs.recorder import Recorder
 from jobs.slots import Slots
 from jobs.starting import Starting
@@ -84,7 +84,7 @@ class Runner:
         self._recorder.drop()
         self._activity.drop()
         lost = self._live.forget_all()
-        self._metrics.attempts.labels("abandoned").inc(lost)
+        self._metrics.left(ABANDONED, lost)
         self._slots.wake()
         log.error("the lease is lost: everything is stopped", extra={"attempts": lost})
 
@@ -250,7 +250,7 @@ class Runner:
                 tries += self._over
                 await asyncio.sleep(START_PAUSE)
                 continue
-            self._metrics.attempts.labels("handed_back").inc(len(back))
+            self._metrics.left(HANDED_BACK, len(back))
             self._services.signals.send(Signal.DUE)
             self._services.signals.send(Signal.OUTBOX)
             return

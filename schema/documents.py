@@ -67,6 +67,12 @@ class Document:
             return self.operations[0][1] if len(self.operations) == 1 else None
         return next((kind for each, kind in self.operations if each == name), None)
 
+    def name(self, asked: str | None) -> str | None:
+        """Of the one that is meant; None when it has none."""
+        if asked is None:
+            return self.operations[0][0] if len(self.operations) == 1 else None
+        return asked if self.operation(asked) is not None else None
+
 
 class Memory(Generic[K, V]):
     """What was used lately, up to a total of sizes."""

@@ -105,6 +105,10 @@ class Operations:
         kept = {name: value for name, value in request.variables.items() if name in names}
         return request if len(kept) == len(request.variables) else replace(request, variables=kept)
 
+    def published_name(self, request: OperationRequest) -> str | None:
+        """Of the operation, when its document was published and it has one: there are only so many."""
+        return self._document(request).name(request.operation_name) if request.published else None
+
     def begins_now(self, request: OperationRequest) -> bool:
         """Whether it is a subscription to what happens from now on, the same for all who ask alike."""
         document = self._document(request)

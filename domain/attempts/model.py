@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -67,6 +67,8 @@ class Started:
     due_at: datetime
     started_at: datetime
     traceparent: str
+    queued_at: datetime | None = field(default=None, compare=False)
+    """When it was handed over; None for an attempt that is named again."""
     fire_time: datetime | None = None
     limited: bool = False
     """Whether others may be held back until it ends: by its concurrency key, or its queue's concurrency."""

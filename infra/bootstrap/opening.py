@@ -74,7 +74,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         databases = await stack.enter_async_context(open_databases(url, settings, database_metrics))
         database = databases.main
         audit_log = await stack.enter_async_context(open_audit_log(databases.auditing, registry))
-        figures = PostgresFigures(database)
+        figures = PostgresFigures(database, settings.measured_tenants)
         unpublished = PostgresSetAside(database)
         health: dict[str, Check] = {"postgres": figures.ping}
 

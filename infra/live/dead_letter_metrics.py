@@ -10,10 +10,12 @@ from domain.dead_letters.service import Settling
 class DeadLetterMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._counters = {
-            how: Counter(
-                f"carillon_dead_letters_{how}", f"Dead letters that were {how}.", ["of"], registry=registry
-            )
-            for how in Settling
+            Settling.REPLAYED: Counter(
+                "carillon_dead_letters_replayed", "Dead letters that were replayed.", ["of"], registry=registry
+            ),
+            Settling.PURGED: Counter(
+                "carillon_dead_letters_purged", "Dead letters that were purged.", ["of"], registry=registry
+            ),
         }
 
     def count(self, how: Settling, of: str, number: int) -> None:

@@ -7,8 +7,9 @@ from prometheus_client import CollectorRegistry, Counter
 
 class EventMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.published = Counter(
-            "carillon_events_published", "Events known to be safe with the broker.", registry=registry
+        self.published = Counter("carillon_events_published", "Events given to the broker.", registry=registry)
+        self.confirmed = Counter(
+            "carillon_events_confirmed", "Events known to be safe with the broker.", registry=registry
         )
         self.consumed = Counter("carillon_events_consumed", "Events handled.", ["consumer"], registry=registry)
         self.redelivered = Counter(
@@ -29,6 +30,7 @@ class EventMetrics:
         self.dead_lettered = Counter(
             "carillon_events_dead_lettered", "Events set aside.", ["consumer"], registry=registry
         )
+        self._by_consumer = (self.consumed, self.redelivered, self.held, self.failed, self.dead_lettered)
         self.unheard = Counter(
             "carillon_events_unheard",
             "Events a listener could not read or take.",
@@ -39,3 +41,8 @@ class EventMetrics:
             "Times a listener may have missed events: its queue overflowed or its connection was lost.",
             registry=registry,
         )
+
+    def begin(self, consumer: str) -> None:
+        """Its figures are there from 0 on: the first time, too, is then seen as an increase."""
+        for counter in self._by_consumer:
+            counter.labels(consumer)

@@ -88,17 +88,19 @@ class MemoryEvents:
             return
         if not all(line.consumers for line in self._lines.values()):
             raise Unavailable("the consumer of events")
+        self._metrics.published.inc(len(events))
         facts = [one.event for one in events]
         receipts = [line.add(facts) for line in self._lines.values()]
         for event in facts:
             self._tell_listeners(event)
         for receipt in receipts:
             await receipt.done
-        self._metrics.published.inc(len(events))
+        self._metrics.confirmed.inc(len(events))
 
     @asynccontextmanager
     async def consume(self, name: str, handle: Handle, batch: int) -> AsyncIterator[None]:
         line = self._lines.setdefault(name, _Line())
+        self._metrics.begin(name)
         consumer = Consumer(name, handle, self._metrics)
         batches = Batches(line.letters, batch, lambda letters: self._settle(line, consumer, letters))
         running = self._tasks.start(batches.run(), f"consume-{name}")

@@ -35,7 +35,7 @@ with lease as materialized (
 ), asked as materialized (
     select distinct id from unnest($2::uuid[]) as a(id) order by id
 ), found as materialized (
-    select t.id from lease, asked cross join lateral (
+    select t.id, t.queued_at from lease, asked cross join lateral (
         select * from tasks where id = asked.id offset 0 for update
     ) as t
     where t.state = 'QUEUED' and t.action->>'kind' = any($3)
@@ -44,13 +44,13 @@ with lease as materialized (
     set state = 'RUNNING', attempt = t.attempt + 1, fence = t.fence + 1, worker_id = $1, queued_at = null,
         started_at = now(), updated_at = now(), version = t.version + 1
     from found where t.id = found.id
-    returning {STARTED}, task_changed_v1(t, 'STARTED') as event
+    returning {STARTED}, found.queued_at as handed_over_at, task_changed_v1(t, 'STARTED') as event
 ), told as (
     insert into outbox (partition, event) select outbox_partition(id), event from started
 )
-select {STARTED} from started as t
+select {STARTED}, handed_over_at from started as t
 union all
-select {STARTED} from lease, asked cross join lateral (
+select {STARTED}, null from lease, asked cross join lateral (
     select * from tasks where id = asked.id offset 0
 ) as t
 where t.state = 'RUNNING' and t.worker_id = $1
@@ -223,6 +223,7 @@ def _started(record: asyncpg.Record) -> Started:
         due_at=record["scheduled_at"],
         started_at=record["started_at"],
         traceparent=record["traceparent"],
+        queued_at=record["handed_over_at"],
         fire_time=record["fire_time"],
         limited=record["limited"],
     )

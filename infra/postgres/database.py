@@ -78,7 +78,10 @@ class DatabaseMetrics:
             registry=registry,
         )
         self._allowed = Gauge(
-            "carillon_sql_connections_allowed", "How many there may be of them.", ["pool"], registry=registry
+            "carillon_sql_connections_allowed",
+            "Connections that there may be at most.",
+            ["pool"],
+            registry=registry,
         )
         self.shares = ShareMetrics(registry)
 

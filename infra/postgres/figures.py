@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infra.postgres.database import Database
@@ -9,29 +10,60 @@ from infra.postgres.database import Database
 DUE_LIMIT = 100_000
 WAITING_LIMIT = 10_000
 """Each of them is read from its row, which the index of those due need not be."""
+TENANT_LIMIT = 1_000
+"""Due tasks that are counted of each tenant that has figures of its own."""
 
 # tasks_waiting, tasks_in_flight. Ended tasks are counted as they end, not here. In the order of the index,
 # or the planner may read the whole table for the few it is after.
 WAITING = f"""
-select state::text, count(*) from (
-    select state from tasks where state in ('SCHEDULED', 'RETRYING')
+select state::text, queue, count(*) from (
+    select state, queue from tasks where state in ('SCHEDULED', 'RETRYING')
     order by tenant, scheduled_at, id limit {WAITING_LIMIT}
-) as waiting group by state
-union all select 'QUEUED', count(*) from tasks where state = 'QUEUED'
-union all select 'RUNNING', count(*) from tasks where state = 'RUNNING'
+) as waiting group by state, queue
+union all select state::text, queue, count(*) from tasks where state in ('QUEUED', 'RUNNING')
+group by state, queue
 """
-DUE = f"""
-select count(*) as due, coalesce(extract(epoch from now() - min(scheduled_at)), 0)::float8 as age
-from (
-    select t.scheduled_at from (select distinct tenant from lanes) as l
-    cross join lateral (
+# What somebody paused waits because it should: it is told apart.
+_DUE_OF_LANE = f"""lane as l cross join lateral (
         select scheduled_at from tasks
-        where state in ('SCHEDULED', 'RETRYING') and tenant = l.tenant and scheduled_at <= now()
+        where state in ('SCHEDULED', 'RETRYING') and not awaits_key and tenant = l.tenant
+            and queue = l.queue and priority = l.priority and scheduled_at <= now()
         order by scheduled_at limit {DUE_LIMIT}
-    ) as t
-    limit {DUE_LIMIT}
+    ) as t"""
+DUE = f"""
+with paused as materialized (
+    select tenant, name as queue from queues where paused
+), lane as materialized (
+    select l.*, exists (select from paused as p where p.tenant = l.tenant and p.queue = l.queue) as paused
+    from lanes as l
+), due as (
+    (select false as paused, t.scheduled_at from {_DUE_OF_LANE} where not l.paused limit {DUE_LIMIT})
+    union all
+    (select true, t.scheduled_at from {_DUE_OF_LANE} where l.paused limit {DUE_LIMIT})
+    union all
+    (select exists (select from paused as p where p.tenant = t.tenant and p.queue = t.queue), t.scheduled_at
+    from tasks as t
+    where t.state in ('SCHEDULED', 'RETRYING') and t.awaits_key and t.scheduled_at <= now()
+    limit {DUE_LIMIT})
+)
+select count(*) filter (where not paused) as due, count(*) filter (where paused) as paused,
+    coalesce(extract(epoch from now() - min(scheduled_at) filter (where not paused)), 0)::float8 as age
+from due
+"""  # tasks_claimable, tasks_awaiting_key
+TENANTS = f"""
+select n.tenant, due.tasks as due, due.age, flying.tasks as in_flight
+from unnest($1::text[]) as n(tenant)
+cross join lateral (
+    select count(*) as tasks, coalesce(extract(epoch from now() - min(scheduled_at)), 0)::float8 as age from (
+        select scheduled_at from tasks
+        where state in ('SCHEDULED', 'RETRYING') and tenant = n.tenant and scheduled_at <= now()
+        order by scheduled_at limit {TENANT_LIMIT}
+    ) as first
 ) as due
-"""  # tasks_waiting
+cross join lateral (
+    select count(*) as tasks from tasks where state in ('QUEUED', 'RUNNING') and tenant = n.tenant
+) as flying
+"""  # tasks_waiting, tasks_in_flight
 PING = "select 1 from tasks limit 1"
 NOBODY = ""
 """A tenant that has no rows."""
@@ -47,29 +79,51 @@ where backend_xmin is not null and datname = current_database()
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    by_state: dict[str, int]
-    """Tasks that have not ended, by state; those that wait are counted up to 10,000 together."""
+class TenantFigures:
+    tenant: str
     due: int
-    """Counted up to 100,000."""
+    """Counted up to 1,000."""
+    age: float
+    """Seconds the longest due of them has been."""
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    waiting: dict[tuple[str, str], int]
+    """Tasks that have not ended, by state and queue; those that wait are counted up to 10,000 together."""
+    due: int
+    """Counted up to 100,000, and as many that wait for their concurrency key."""
+    due_paused: int
+    """The same in paused queues."""
     oldest_due_seconds: float
+    """Without those in paused queues."""
     oldest_snapshot_seconds: float
     """How long the transaction has lasted that keeps the dead from being cleared away."""
+    tenants: Sequence[TenantFigures]
 
 
 class PostgresFigures:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, tenants: Sequence[str] = ()) -> None:
+        """`tenants` are those that have figures of their own."""
         self._database = database
+        self._tenants = list(tenants)
 
     async def read(self) -> Figures:
         async with self._database.work("figures") as connection:
-            states = await connection.fetch(WAITING)
+            waiting = await connection.fetch(WAITING)
             due = await connection.fetchrow(DUE)
             snapshot = await connection.fetchval(OLDEST_SNAPSHOT)
+            tenants = await connection.fetch(TENANTS, self._tenants)
         assert due is not None, "an aggregate always answers"
-        by_state = dict.fromkeys(("SCHEDULED", "RETRYING", "QUEUED", "RUNNING"), 0)
-        by_state |= {record["state"]: record["count"] for record in states}
-        return Figures(by_state, due["due"], due["age"], snapshot)
+        return Figures(
+            waiting={(record["state"], record["queue"]): record["count"] for record in waiting},
+            due=due["due"],
+            due_paused=due["paused"],
+            oldest_due_seconds=due["age"],
+            oldest_snapshot_seconds=snapshot,
+            tenants=[TenantFigures(**record) for record in tenants],
+        )
 
     async def ping(self) -> None:
         """Raises Unavailable, also when the tables are not there, or what is done for tenants is refused."""

@@ -42,11 +42,13 @@ class RabbitEvents:
     async def publish(self, events: Sequence[Pending]) -> None:
         if not events:
             return
-        await self.send([Outgoing(self._names.events, key, message) for key, message in packed(events)])
         self._metrics.published.inc(len(events))
+        await self.send([Outgoing(self._names.events, key, message) for key, message in packed(events)])
+        self._metrics.confirmed.inc(len(events))
 
     @asynccontextmanager
     async def consume(self, name: str, handle: Handle, batch: int) -> AsyncIterator[None]:
+        self._metrics.begin(name)
         consumer = Consumer(name, handle, self._metrics)
         rabbit = RabbitConsumer(consumer, batch, self._names, self.send)
         async with subscribed(self._tasks, self._consuming, name, rabbit.serve):

@@ -35,6 +35,16 @@ async def test_the_most_urgent_is_claimed_first_then_the_longest_due(storage: St
     assert await storage.claimed(10) == [urgent.id, later.id, late.id]
 
 
+async def test_an_attempt_knows_when_its_task_was_handed_over(storage: Storage) -> None:
+    worker = await storage.a_worker()
+    before = clock.now()
+    [started] = await storage.started(worker, due_in(-60))
+    assert started.queued_at is not None
+    assert before - timedelta(seconds=1) < started.queued_at <= started.started_at
+    [again] = await storage.attempts.start(worker, [started.task_id])
+    assert again.queued_at is None
+
+
 async def test_no_more_is_claimed_than_live_workers_have_room_for(storage: Storage) -> None:
     worker = await storage.a_worker(slots=3)
     lapsed = await storage.a_worker(slots=100)

@@ -10,10 +10,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from domain.errors import Unavailable
+from domain.queues.model import QueueEdit
 from infra.postgres import gauges
 from infra.postgres.database import DatabaseMetrics, open_database
 from infra.postgres.figures import PostgresFigures
-from infra.postgres.gauges import StorageGauges
+from infra.postgres.gauges import MOST_QUEUES, OTHER, StorageGauges
 from infra.postgres.outbox import PostgresOutbox
 from infra.postgres.set_aside import PostgresSetAside
 from tests.support.storage import Storage, a_task, due_in
@@ -44,11 +45,11 @@ class Read:
 
 
 @asynccontextmanager
-async def reading(url: str, broker: Broker) -> AsyncIterator[Read]:
+async def reading(url: str, broker: Broker, *tenants: str) -> AsyncIterator[Read]:
     registry = CollectorRegistry()
     async with open_database(url, size=2, limit=5, metrics=DatabaseMetrics(registry)) as database:
         outbox = PostgresOutbox(url, database, 5)
-        figures, set_aside = PostgresFigures(database), PostgresSetAside(database)
+        figures, set_aside = PostgresFigures(database, tenants), PostgresSetAside(database)
         yield Read(StorageGauges(figures, outbox, broker.count, set_aside.count, registry), registry)
 
 
@@ -62,7 +63,7 @@ async def test_what_is_due_and_what_waits_to_be_published_is_told(storage: Stora
     async with reading(storage.url, Broker()) as read:
         assert await read.value("carillon_tasks_due") == 2
         assert 60 <= (await read.value("carillon_oldest_due_seconds") or 0) < 120
-        assert await read.value("carillon_tasks", state="SCHEDULED") == 3
+        assert await read.value("carillon_tasks", state="SCHEDULED", queue="default") == 3
         assert await read.value("carillon_outbox_events") == 3
 
 
@@ -77,6 +78,64 @@ async def test_events_that_could_not_be_published_are_dead_letters_also_without_
         await storage.execute("update outbox set partition = -1 where seq < (select max(seq) from outbox)")
         assert await read.value("carillon_dead_letters", of="outbox") == 2
         assert await read.value("carillon_outbox_events") == 1
+
+
+async def test_what_is_due_in_a_paused_queue_is_told_apart_and_is_not_late(storage: Storage) -> None:
+    await storage.added(due_in(-600, queue="mail"), due_in(-600, queue="mail", concurrency_key="a"), due_in(-5))
+    await storage.queues.change("acme", "mail", QueueEdit(paused=True), 10)
+    async with reading(storage.url, Broker()) as read:
+        assert await read.value("carillon_tasks_due") == 1
+        assert await read.value("carillon_tasks_due_paused") == 2
+        assert 5 <= (await read.value("carillon_oldest_due_seconds") or 0) < 60
+        await storage.queues.change("acme", "mail", QueueEdit(paused=False), 10)
+        assert await read.value("carillon_tasks_due") == 3
+        assert await read.value("carillon_tasks_due_paused") == 0
+        assert (await read.value("carillon_oldest_due_seconds") or 0) >= 600
+
+
+async def test_a_queue_of_the_same_name_of_another_tenant_is_not_paused(storage: Storage) -> None:
+    await storage.added(due_in(-5, queue="mail", tenant="other"), due_in(-5, queue="mail"))
+    await storage.queues.change("acme", "mail", QueueEdit(paused=True), 10)
+    async with reading(storage.url, Broker()) as read:
+        assert await read.value("carillon_tasks_due") == 1
+        assert await read.value("carillon_tasks_due_paused") == 1
+
+
+async def test_what_waits_for_its_key_is_due_too(storage: Storage) -> None:
+    await storage.added(due_in(-60, concurrency_key="a"), due_in(-60, concurrency_key="a"))
+    await storage.execute(
+        "update tasks set awaits_key = true where id = (select min(id::text)::uuid from tasks)"
+    )
+    async with reading(storage.url, Broker()) as read:
+        assert await read.value("carillon_tasks_due") == 2
+
+
+async def test_the_largest_queues_have_figures_of_their_own_and_the_rest_one(storage: Storage) -> None:
+    await storage.added(*(due_in(60, queue=f"q{number}") for number in range(MOST_QUEUES + 2)))
+    await storage.added(*(due_in(60, queue=f"q{number}") for number in range(MOST_QUEUES)))
+    async with reading(storage.url, Broker()) as read:
+        assert await read.value("carillon_tasks", state="SCHEDULED", queue="q0") == 2
+        assert await read.value("carillon_tasks", state="SCHEDULED", queue=f"q{MOST_QUEUES}") is None
+        assert await read.value("carillon_tasks", state="SCHEDULED", queue=OTHER) == 2
+
+
+async def test_a_queue_that_has_nothing_any_more_is_told_no_more(storage: Storage) -> None:
+    [id] = await storage.added(due_in(60, queue="mail"))
+    async with reading(storage.url, Broker()) as read:
+        assert await read.value("carillon_tasks", state="SCHEDULED", queue="mail") == 1
+        await storage.tasks.delete("acme", id)
+        assert await read.value("carillon_tasks", state="SCHEDULED", queue="mail") is None
+        assert await read.value("carillon_tasks", state="SCHEDULED", queue=OTHER) == 0
+
+
+async def test_tenants_that_are_named_have_figures_of_their_own(storage: Storage) -> None:
+    await storage.added(due_in(-60), due_in(-5), due_in(60), due_in(-5, tenant="other"))
+    async with reading(storage.url, Broker(), "acme", "idle") as read:
+        assert await read.value("carillon_tenant_tasks_due", tenant="acme") == 2
+        assert (await read.value("carillon_tenant_oldest_due_seconds", tenant="acme") or 0) >= 60
+        assert await read.value("carillon_tenant_tasks_in_flight", tenant="acme") == 0
+        assert await read.value("carillon_tenant_tasks_due", tenant="idle") == 0
+        assert await read.value("carillon_tenant_tasks_due", tenant="other") is None
 
 
 async def test_a_snapshot_is_told_while_it_is_held_open(storage: Storage) -> None:

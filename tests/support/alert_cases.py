@@ -100,6 +100,7 @@ HEALTHY: Series = {
     **cache(hits=0.9),
     **resyncs(0),
     **of_api("carillon_tasks_due", 0),
+    **of_api("carillon_tasks_due_paused", 0),
     **of_api("carillon_oldest_due_seconds", 0),
     **of_api("carillon_outbox_oldest_seconds", 0),
     **of_api("carillon_oldest_snapshot_seconds", 0),
@@ -162,14 +163,16 @@ CASES: dict[str, list[Case]] = {
     "CarillonApiErrors critical": [Case(operations(failed=0.011), operations(failed=0.009), 4, 9)],
     "CarillonSubscribersResync warning": [Case(resyncs(7), resyncs(5), 9, 18)],
     "CarillonDueBacklog warning": [
-        Case(of_api("carillon_tasks_due", 1001), of_api("carillon_tasks_due", 1000), 4, 6)
+        Case(of_api("carillon_tasks_due", 1001), of_api("carillon_tasks_due", 1000), 4, 6),
+        Case(of_api("carillon_tasks_due", 1001), of_api("carillon_tasks_due_paused", 9000), 4, 6),
     ],
     "CarillonDueBacklog critical": [
         Case(of_api("carillon_tasks_due", 5001), of_api("carillon_tasks_due", 5000), 1, 3)
     ],
     "CarillonTasksLate warning": [Case(attempts(0.9, five=0.98), attempts(0.9, five=0.995), 9, 14)],
     "CarillonTasksWait critical": [
-        Case(of_api("carillon_oldest_due_seconds", 61), of_api("carillon_oldest_due_seconds", 60), 1, 3)
+        Case(of_api("carillon_oldest_due_seconds", 61), of_api("carillon_oldest_due_seconds", 60), 1, 3),
+        Case(of_api("carillon_oldest_due_seconds", 61), of_api("carillon_tasks_due_paused", 9000), 1, 3),
     ],
     "CarillonLeasesLost warning": [
         Case({LEASES: "0x5 1+0x100"}, {LEASES: steady(3)}, 6, 8),

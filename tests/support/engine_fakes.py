@@ -319,6 +319,7 @@ def _started(row: Row) -> Started:
         retry=RetryPolicy(max_attempts=2),
         timeout=timedelta(seconds=row.timeout),
         due_at=NOON,
+        queued_at=NOON + timedelta(milliseconds=1),
         started_at=NOON + timedelta(milliseconds=3),
         traceparent=TRACEPARENT,
         limited=row.limited,

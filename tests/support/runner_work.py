@@ -36,7 +36,7 @@ class Work:
             handler_runner=self.handlers,
             webhooks=self.webhooks,
         )
-        self.metrics = JobMetrics(self.services.metrics)
+        self.metrics = JobMetrics(self.services.metrics, ("acme",))
         self.slots = slots
         self.worker: UUID | None = None
 

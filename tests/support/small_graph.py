@@ -196,13 +196,14 @@ def small_app(
     documents: StoredDocuments | None = None,
     mode: Mode = "open",
     most_batched: int = 0,
+    tenants: Sequence[str] = (),
     limits: Limits = Limits(),  # noqa: B008  it is frozen
 ) -> ASGIApp:
     registry = registry or CollectorRegistry()
     ids = TimeOrderedIds()
     watched = watched or Watched()
     schema = strawberry.Schema(Query, Mutation, _subscription(watched))
-    metrics = ApiMetrics(registry)
+    metrics = ApiMetrics(registry, tenants)
     operations = Operations(schema, metrics.fell_back, limits, budgets)
     graph = Graph(
         operations=operations,

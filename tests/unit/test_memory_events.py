@@ -89,3 +89,4 @@ async def test_events_are_counted(bus: MemoryBus, registry: CollectorRegistry) -
     }
     assert counted == {"consumed": 2, "failed": 5, "redelivered": 4, "dead_lettered": 1}
     assert registry.get_sample_value("carillon_events_published_total") == 3
+    assert registry.get_sample_value("carillon_events_confirmed_total") == 3

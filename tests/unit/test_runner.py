@@ -33,6 +33,9 @@ async def test_one_statement_starts_all_and_take_returns_while_they_run() -> Non
     assert work.ended("succeeded") == 3
     assert work.signals.count(Signal.OUTBOX) >= 2, "one for the start, one for the end"
     assert sample(work.services, "carillon_task_lateness_seconds_sum") == pytest.approx(0.009)
+    assert sample(work.services, "carillon_task_wait_seconds_sum") == pytest.approx(0.006)
+    assert sample(work.services, "carillon_tenant_task_lateness_seconds_count", tenant="acme") == 3
+    assert sample(work.services, "carillon_tenant_attempts_total", tenant="acme", outcome="succeeded") == 3
 
 
 async def test_each_action_is_done_and_told_of_its_attempt() -> None:

@@ -32,3 +32,9 @@ def test_trusting_published_documents_alone_takes_authentication() -> None:
     with pytest.raises(ValueError, match="documents=trusted needs authentication"):
         settings_of(documents="trusted")
     assert settings_of(documents="trusted", authentication="required").documents == "trusted"
+
+
+def test_the_tenants_with_figures_of_their_own_are_the_own_one_and_those_named() -> None:
+    assert settings_of(tenant="ours", metrics_tenants="a, b,a,ours").measured_tenants == ("ours", "a", "b")
+    with pytest.raises(ValidationError, match="metrics_tenants"):
+        settings_of(metrics_tenants=",".join(f"t{number}" for number in range(51)))
