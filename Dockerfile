@@ -1,14 +1,21 @@
-# One image for every process: `docker run carillon worker`.
-FROM python:3.11-slim
-
-ENV PYTHONUNBUFFERED=1
-WORKDIR /app
+# One image for every process: `docker run carillon worker`. What builds it stays behind in the first stage.
+FROM python:3.11-slim AS packages
 
 COPY requirements-runtime.lock ./
-RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
-        --require-hashes --requirement requirements-runtime.lock \
-    && useradd --system --no-create-home --shell /usr/sbin/nologin carillon
+RUN python -m venv --without-pip /packages \
+    && pip --python /packages/bin/python install --no-cache-dir --disable-pip-version-check \
+        --require-hashes --requirement requirements-runtime.lock
 
+FROM python:3.11-slim
+
+# The number is what Kubernetes goes by, to know that it is not root.
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin carillon \
+    && pip uninstall --yes --quiet --root-user-action=ignore pip setuptools wheel
+
+ENV PATH=/packages/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /app
+
+COPY --from=packages /packages /packages
 COPY api ./api
 COPY carillon ./carillon
 COPY domain ./domain
@@ -19,6 +26,6 @@ COPY jobs ./jobs
 COPY schema ./schema
 RUN python -m compileall -q .
 
-USER carillon
+USER 10001
 ENTRYPOINT ["python", "-m", "api.cli"]
 CMD ["--help"]

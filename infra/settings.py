@@ -35,13 +35,20 @@ class PostgresUrl(PostgresDsn):
 Origin = Annotated[str, Field(pattern=r"^https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?$")]
 """As a browser writes it: no path, no capitals, no `/` at its end."""
 
+SECRETS = Path("/run/secrets")
+"""Where containers find secrets, each in a file. One named as a variable is read where that is not set."""
 DEFAULT_HANDLERS = ("examples.handlers",)
 
 
 class Settings(BaseSettings):
     """Durations are in seconds unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="CARILLON_", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CARILLON_",
+        frozen=True,
+        hide_input_in_errors=True,
+        secrets_dir=SECRETS if SECRETS.is_dir() else None,
+    )
 
     # Where things are. No URL at all means embedded: everything in this process.
     database_url: PostgresUrl | None = None

@@ -11,21 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from infra.settings import Settings
+from tests.support import compose
 
 ROOT = Path(__file__).parents[2]
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+COMPOSE = compose.read(compose.BASE)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
-SERVERS = {name: service for name, service in SERVICES.items() if "build" not in service}
+EXPORTERS = {name: service for name, service in SERVICES.items() if name.endswith("-exporter")}
+SERVERS = SERVICES.keys() - OURS.keys() - EXPORTERS.keys()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 def test_every_process_and_every_server_is_there() -> None:
     assert set(OURS) == {"api", "worker", "scheduler", "relay", "notifier", "migrate"}
-    assert set(SERVERS) == {"postgres", "redis", "rabbitmq"}
+    assert {"postgres", "redis", "rabbitmq"} == SERVERS
+    assert set(EXPORTERS) == {"postgres-exporter", "redis-exporter", "node-exporter"}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -100,21 +102,25 @@ def test_nobody_is_served_without_a_token() -> None:
 
 def test_volumes_that_are_used_are_declared() -> None:
     used = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
-    assert used == set(COMPOSE["volumes"])
+    assert used - {"/"} == set(COMPOSE["volumes"])
 
 
 def test_the_image_holds_the_whole_product_and_runs_as_an_ordinary_user() -> None:
     product = {"api", "carillon", "domain", "examples", "graphql_plans", "infra", "jobs", "schema"}
     assert set(re.findall(r"^COPY (\w+) \./\1$", DOCKERFILE, re.MULTILINE)) == product
     assert product <= set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
-    assert "\nUSER carillon\n" in DOCKERFILE
+    [uid] = re.findall(r"useradd .*--uid (\d+)", DOCKERFILE)
+    assert f"\nUSER {uid}\n" in DOCKERFILE
+    assert "pip install" not in DOCKERFILE.rpartition("\nFROM ")[2], "what builds it stays behind"
 
 
-def test_docker_compose_understands_it() -> None:
+@pytest.mark.parametrize("over", [None, compose.DEV, compose.PROD])
+def test_docker_compose_understands_it(over: str | None) -> None:
     docker = shutil.which("docker")
     if (
         docker is None
         or subprocess.run((docker, "compose", "version"), capture_output=True, check=False).returncode
     ):
         pytest.skip("needs the client `docker compose`")
-    subprocess.run((docker, "compose", "config", "--quiet"), cwd=ROOT, check=True)
+    files = [word for name in (compose.BASE, over) if name for word in ("--file", name)]
+    subprocess.run((docker, "compose", *files, "config", "--quiet"), cwd=ROOT, check=True)

@@ -13,6 +13,7 @@ from graphql import parse, validate
 
 from schema.build import build_schema
 from tests.support.alert_cases import CASES, HEALTHY, Case, Series, written
+from tests.support.dashboards import queries
 from tests.support.promtool import FOLDER, RULES, promtool
 from tests.support.runbooks import PAGES, blocks
 
@@ -157,9 +158,10 @@ def test_every_alert_has_a_page_and_every_page_an_alert() -> None:
         assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["See", "Do"], alert
 
 
-def test_what_is_recorded_is_what_the_alerts_go_by() -> None:
+def test_what_is_recorded_is_what_alerts_and_dashboards_go_by() -> None:
     recorded = {rule["record"] for rule in rules("record")}
-    asked = {name for rule in ALERTS for name in re.findall(r"carillon:[a-z_]+:\w+", rule["expr"])}
+    expressions = [rule["expr"] for rule in ALERTS] + [query.expression for query in queries()]
+    asked = {name for text in expressions for name in re.findall(r"carillon:[a-z_]+:\w+", text)}
     assert asked == recorded
 
 
@@ -167,6 +169,8 @@ def test_every_part_of_the_installation_is_scraped_where_it_serves_its_figures()
     scraped_jobs = yaml.safe_load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]
     found = {}
     for job in scraped_jobs:
+        if not job["job_name"].startswith("carillon-"):
+            continue
         [how] = job["dns_sd_configs"]
         [host] = how["names"]
         assert job["job_name"] == f"carillon-{host}"
