@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -60,6 +61,7 @@ class ApiMetrics:
             buckets=_DURATION,
             registry=registry,
         )
+        self._durations_of = cache(self._durations.labels)
         self._tenant_durations = Histogram(
             "carillon_tenant_operation_duration_seconds",
             "How long the operations of a tenant took, by outcome",
@@ -67,6 +69,7 @@ class ApiMetrics:
             buckets=_TENANT_DURATION,
             registry=registry,
         )
+        self._tenant_durations_of = cache(self._tenant_durations.labels)
         self._tenant_points = Counter(
             "carillon_tenant_points",
             "Points that the queries and mutations of a tenant cost",
@@ -155,8 +158,8 @@ class ApiMetrics:
 
     def took(self, seconds: float, tenant: str, *, operation: str | None, kind: str, outcome: str) -> None:
         """`operation` is the name of a published one."""
-        self._durations.labels(self._operation(operation), kind, outcome).observe(seconds)
-        self._tenant_durations.labels(self._tenant(tenant), outcome).observe(seconds)
+        self._durations_of(self._operation(operation), kind, outcome).observe(seconds)
+        self._tenant_durations_of(self._tenant(tenant), outcome).observe(seconds)
 
     def told(self, errors: Iterable[Mapping[str, Any]]) -> None:
         """As a response has them."""

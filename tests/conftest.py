@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import pytest
 
 from infra.postgres.migrate import migrate
-from tests.support import fault_table, node_clients, promtool
+from tests.support import fault_table, node_clients, prometheus, promtool
 from tests.support.experiments import Experiment
 from tests.support.services import (
     POSTGRES,
@@ -132,6 +132,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if node and (reason := node_clients.missing(*node.args)) is not None:
         give_up(reason, required=node_clients.REQUIRED)
     if item.get_closest_marker("promtool") and (reason := promtool.missing()) is not None:
+        give_up(reason, required=promtool.REQUIRED)
+    if item.get_closest_marker("prometheus") and (reason := prometheus.missing()) is not None:
         give_up(reason, required=promtool.REQUIRED)
 
 

@@ -39,7 +39,7 @@ with paused as materialized (
 ), due as (
     (select false as paused, t.scheduled_at from {_DUE_OF_LANE} where not l.paused limit {DUE_LIMIT})
     union all
-    (select true, t.scheduled_at from {_DUE_OF_LANE} where l.paused limit {DUE_LIMIT})
+    (select true, t.scheduled_at from {_DUE_OF_LANE} where l.paused limit {WAITING_LIMIT})
     union all
     (select exists (select from paused as p where p.tenant = t.tenant and p.queue = t.queue), t.scheduled_at
     from tasks as t
@@ -95,7 +95,7 @@ class Figures:
     due: int
     """Counted up to 100,000, and as many that wait for their concurrency key."""
     due_paused: int
-    """The same in paused queues."""
+    """In paused queues, counted up to 10,000, and those that wait for their concurrency key."""
     oldest_due_seconds: float
     """Without those in paused queues."""
     oldest_snapshot_seconds: float

@@ -49,7 +49,9 @@ class StorageGauges:
             "carillon_tasks_due", "Tasks due and not handed over, but for paused queues.", registry=registry
         )
         self._paused = Gauge(
-            "carillon_tasks_due_paused", "Tasks due and not handed over, in paused queues.", registry=registry
+            "carillon_tasks_due_paused",
+            "Tasks due and not handed over, in paused queues, up to 10,000.",
+            registry=registry,
         )
         self._oldest = Gauge(
             "carillon_oldest_due_seconds",

@@ -82,6 +82,7 @@ async def test_events_that_could_not_be_published_are_dead_letters_also_without_
 
 async def test_what_is_due_in_a_paused_queue_is_told_apart_and_is_not_late(storage: Storage) -> None:
     await storage.added(due_in(-600, queue="mail"), due_in(-600, queue="mail", concurrency_key="a"), due_in(-5))
+    await storage.execute("update tasks set awaits_key = true where concurrency_key = 'a'")
     await storage.queues.change("acme", "mail", QueueEdit(paused=True), 10)
     async with reading(storage.url, Broker()) as read:
         assert await read.value("carillon_tasks_due") == 1
