@@ -12,4 +12,4 @@ from jobs.embedded import run_embedded
 
 async def serve_everything(settings: Settings, listener: socket, ready: Callable[[], None]) -> None:
     """Until SIGTERM or SIGINT. Raises CannotStart, for instance when another process uses this home."""
-    await serve(settings, listener, ready, run_embedded)
+    await serve(settings, listener, ready, run_embedded, part="dev")

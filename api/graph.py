@@ -11,6 +11,7 @@ from typing import Any
 
 from api.admission import Admission
 from api.answers import Answer, Room, answer_within
+from api.deliveries import Deliveries
 from api.metrics import ApiMetrics
 from api.payloads import SentOperation, error_entry
 from api.responses import Responses, encoded
@@ -20,6 +21,7 @@ from domain.errors import Refusal, Unavailable
 from domain.live.ports import Resync
 from domain.tenancy.model import Caller
 from domain.tenancy.ports import Callers
+from infra.telemetry.spans import span
 from schema.context import Context
 from schema.error_codes import FAULTS, LIMITS
 from schema.errors import present
@@ -81,15 +83,19 @@ class Graph:
         self, kind: Kind | None, request: OperationRequest, caller: Caller, room: Room | None = None
     ) -> Answer:
         """`room` is what it shares with others, if any."""
-        began = perf_counter()
-        try:
-            async with asyncio.timeout(self._timeout):
-                result = await self._operations.execute(request, self._new_context(caller))
-        except TimeoutError:
-            self.metrics.limits.labels("operation_time").inc()
-            result = Result({"data": None, "errors": [timed_out(self._timeout)]}, valid=True)
-        answer = await answer_within(room or self.room(), kind, result)
-        self._measure(request, caller, kind or "unknown", answer.result, perf_counter() - began)
+        with span(kind or "unknown") as operation:
+            began = perf_counter()
+            try:
+                async with asyncio.timeout(self._timeout):
+                    result = await self._operations.execute(request, self._new_context(caller))
+            except TimeoutError:
+                self.metrics.limits.labels("operation_time").inc()
+                result = Result({"data": None, "errors": [timed_out(self._timeout)]}, valid=True)
+            answer = await answer_within(room or self.room(), kind, result)
+            word = self._measure(request, caller, kind or "unknown", answer.result, perf_counter() - began)
+            operation.note("carillon.outcome", word)
+            if word == "failed":
+                operation.fail(word)
         if (cost := result.body.get("extensions", {}).get("cost")) is not None:
             self.metrics.spent(caller.tenant, cost["requested"])
         return answer
@@ -124,8 +130,9 @@ class Graph:
         return stream
 
     async def _begin(self, request: OperationRequest, new_context: Callable[[], Context]) -> Responses | Result:
-        stream = await self._operations.subscribe(request, new_context)
-        return stream if isinstance(stream, Result) else encoded(stream, self._of_event)
+        deliveries = Deliveries()
+        stream = await self._operations.subscribe(request, new_context, deliveries.begin)
+        return stream if isinstance(stream, Result) else deliveries.told(encoded(stream, self._of_event))
 
     async def _of_event(self, body: dict[str, Any]) -> Answer:
         result = Result(body, valid=True)
@@ -147,10 +154,11 @@ class Graph:
 
     def _measure(
         self, request: OperationRequest, caller: Caller, kind: str, outcome: object, seconds: float
-    ) -> None:
+    ) -> str:
         word = self._count(kind, outcome)
         name = self._operations.published_name(request)
         self.metrics.took(seconds, caller.tenant, operation=name, kind=kind, outcome=word)
+        return word
 
     def _count(self, kind: str, outcome: object) -> str:
         body = outcome.body if isinstance(outcome, Result) else {}

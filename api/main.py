@@ -26,7 +26,8 @@ from api.trace import Traced
 from api.websocket import GraphQLOverWebsocket
 from infra.bootstrap import ApiServices
 from infra.settings import Settings
-from infra.telemetry.trace import current_traceparent, new_traceparent
+from infra.telemetry.spans import new_traceparent, span
+from infra.telemetry.trace import current_traceparent
 from schema.build import build_schema
 from schema.context import Contexts
 from schema.limits import Limits
@@ -36,7 +37,7 @@ from schema.operations import Operations
 def create_app(services: ApiServices) -> ASGIApp:
     """On services that are open for as long as the application serves."""
     settings = services.settings
-    contexts = Contexts(services, poll_interval=timedelta(seconds=settings.poll_interval))
+    contexts = Contexts(services, poll_interval=timedelta(seconds=settings.poll_interval), resolving=span)
     metrics = ApiMetrics(services.metrics, settings.measured_tenants)
     operations = Operations(build_schema(), metrics.fell_back, limits_of(settings), services.budgets)
     graph = Graph(
@@ -61,6 +62,7 @@ def create_app(services: ApiServices) -> ASGIApp:
         origins=Origins(settings.allowed_origins),
         tenant_connections=settings.tenant_connections,
         most_batched=settings.max_batch,
+        log_share=settings.log_requests,
     )
 
 
@@ -90,6 +92,7 @@ def application(
     origins: Origins,
     tenant_connections: int,
     most_batched: int = 0,
+    log_share: float = 0,
 ) -> ASGIApp:
     # A page of another site may point a name of its own at this machine; its requests carry that name.
     named_as_allowed = Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
@@ -114,7 +117,7 @@ def application(
         chosen = over_http if scope["type"] == "http" and scope["path"] == "/graphql" else others
         await chosen(scope, receive, send)
 
-    return Traced(serve, metrics=graph.metrics, present=graph.present)
+    return Traced(serve, metrics=graph.metrics, present=graph.present, log_share=log_share)
 
 
 async def _to_graphiql(_: Request) -> Response:

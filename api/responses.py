@@ -11,6 +11,7 @@ from api.answers import Answer
 from api.payloads import write_json
 from domain.clock import Ids
 from domain.live.ports import Resync
+from infra.telemetry.spans import Span
 from schema.errors import present
 
 
@@ -20,6 +21,8 @@ class Response:
     """JSON, on one line."""
     cursor: str | None = None
     """The place in its stream, for one that can be resumed."""
+    span: Span | None = None
+    """Of its way to those who follow, for what is told of it."""
 
 
 class Responses(Protocol):

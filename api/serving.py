@@ -12,6 +12,7 @@ from api.main import create_app
 from api.server import Server
 from infra.bootstrap import ApiServices, open_api_services
 from infra.settings import Settings
+from infra.telemetry.spans import open_tracing
 from infra.telemetry.watchdog import watched_loop
 
 Companion = Callable[[ApiServices], AbstractAsyncContextManager[None]]
@@ -23,6 +24,7 @@ async def serve(
     listener: socket,
     ready: Callable[[], None],
     companion: Companion = lambda _: nullcontext(),
+    part: str = "api",
 ) -> None:
     """Until SIGTERM or SIGINT; then sockets close with 1012, for clients to reconnect, and requests end.
 
@@ -30,7 +32,11 @@ async def serve(
     """
     stop = _Stop()
     try:
-        async with open_api_services(settings) as services, companion(services):
+        async with (
+            open_api_services(settings) as services,
+            open_tracing(settings, services.metrics, part),
+            companion(services),
+        ):
             with watched_loop(services.metrics):
                 server = Server(create_app(services), stop_grace=settings.stop_grace, ready=ready)
                 stop.server = server

@@ -24,7 +24,8 @@ from domain.live.ports import Resync
 from domain.tenancy.model import Caller
 from infra.background import stop
 from infra.live.mailbox import Mailbox
-from infra.telemetry.trace import in_trace, new_traceparent
+from infra.telemetry.spans import new_traceparent
+from infra.telemetry.trace import in_trace
 from schema.errors import present
 from schema.operations import OperationRequest, Result
 
@@ -125,6 +126,8 @@ class Group:
     async def _tell(self, response: Response) -> None:
         members = tuple(self.members)
         self.owner.metrics.deliveries.inc(len(members))
+        if response.span is not None:
+            response.span.note("carillon.subscribers", len(members))
         text = response.text.encode()
         for number, member in enumerate(members, 1):
             if member.is_told(text):

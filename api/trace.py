@@ -1,4 +1,4 @@
-"""Puts every request into its trace, measures it, and is the last to hear of its faults."""
+"""Puts every request into its trace, measures it, logs some, and is the last to hear of its faults."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.accept import EVENT_STREAM
 from api.metrics import ApiMetrics
 from api.payloads import write_json
-from infra.telemetry.trace import in_trace, new_traceparent, parse_traceparent
+from infra.system import draw
+from infra.telemetry.spans import Span, first_span, new_traceparent
+from infra.telemetry.trace import parse_traceparent
 
 log = logging.getLogger(__name__)
 
 SLOW = 1.0
 """Seconds from which on a request is worth a line in the log."""
+SERVER_ERROR = 500
 ROUTES = frozenset({"/", "/graphql", "/health/liveness", "/health/readiness", "/metrics"})
 METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 
@@ -27,20 +30,30 @@ class Traced:
     """Accepts and returns the W3C `traceparent`, on websocket handshakes too."""
 
     def __init__(
-        self, app: ASGIApp, metrics: ApiMetrics, present: Callable[[Exception], dict[str, Any]]
+        self,
+        app: ASGIApp,
+        metrics: ApiMetrics,
+        present: Callable[[Exception], dict[str, Any]],
+        *,
+        log_share: float = 0,
+        draw: Callable[[], float] = draw,
     ) -> None:
-        """`present` logs a fault, and says what a client may know of it."""
+        """`present` logs a fault, and says what a client may know of it. `log_share` is how many requests are
+        logged of those that neither failed nor were slow; `draw` gives numbers from 0 to 1."""
         self._app = app
         self._metrics = metrics
         self._present = present
+        self._log_share = log_share
+        self._draw = draw
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        traceparent = given_traceparent(Headers(scope=scope)) or new_traceparent()
-        exchange = _Exchange(send, traceparent)
-        with in_trace(traceparent):
+        given = given_traceparent(Headers(scope=scope))
+        span = _span(scope, given)
+        exchange = _Exchange(send, span)
+        with span:
             if scope["type"] == "http":
                 await self._serve_http(scope, receive, exchange)
             else:
@@ -58,9 +71,22 @@ class Traced:
         route, method = _route(scope["path"]), scope["method"]
         method = method if method in METHODS else "other"
         self._metrics.requests.labels(method, route, str(exchange.status)).observe(seconds)
-        if seconds >= SLOW or (exchange.status or 500) >= 500:  # noqa: PLR2004  what HTTP calls a server's error
-            about = {"method": method, "route": route, "status": exchange.status, "seconds": round(seconds, 3)}
-            log.warning("a request was slow or failed", extra=about)
+        self._log(method, route, exchange.status or SERVER_ERROR, seconds)
+
+    def _log(self, method: str, route: str, status: int, seconds: float) -> None:
+        reason = self._reason_to_log(status, seconds)
+        self._metrics.requests_logged.labels(reason or "not").inc()
+        if reason is not None:
+            about = {"method": method, "route": route, "status": status, "seconds": round(seconds, 3)}
+            level = logging.INFO if reason == "drawn" else logging.WARNING
+            log.log(level, "a request", extra={"reason": reason, **about})
+
+    def _reason_to_log(self, status: int, seconds: float) -> str | None:
+        if status >= SERVER_ERROR:
+            return "failed"
+        if seconds >= SLOW:
+            return "slow"
+        return "drawn" if self._draw() < self._log_share else None
 
 
 def given_traceparent(headers: Headers) -> str | None:
@@ -72,9 +98,9 @@ def given_traceparent(headers: Headers) -> str | None:
 class _Exchange:
     """The answer to one request on its way out."""
 
-    def __init__(self, send: Send, traceparent: str) -> None:
+    def __init__(self, send: Send, span: Span) -> None:
         self._send = send
-        self._traceparent = traceparent
+        self._span = span
         self._asked_at = perf_counter()
         self._lasts_since: float | None = None
         self.status: int | None = None
@@ -83,14 +109,32 @@ class _Exchange:
         if message["type"] in {"http.response.start", "websocket.accept"}:
             self.status = message.get("status")
             headers = MutableHeaders(scope=message)
-            headers.append("traceparent", self._traceparent)
+            headers.append("traceparent", self._span.traceparent or "")
+            self._note_status()
             if headers.get("content-type", "").startswith(EVENT_STREAM):
                 self._lasts_since = perf_counter()
+                self._span.end()
         await self._send(message)
+
+    def _note_status(self) -> None:
+        if self.status is not None:
+            self._span.note("http.response.status_code", self.status)
+            if self.status >= SERVER_ERROR:
+                self._span.fail(str(self.status))
 
     def seconds(self) -> float:
         """Until now, or until its first byte for what has no end of its own."""
         return (self._lasts_since or perf_counter()) - self._asked_at
+
+
+def _span(scope: Scope, given: str | None) -> Span:
+    """Only what is asked in GraphQL is worth one: probes and scrapes come every few seconds. A websocket is
+    none: its operations are."""
+    if scope["type"] != "http" or scope["path"] != "/graphql":
+        return Span(None, given or new_traceparent())
+    method = scope["method"] if scope["method"] in METHODS else "HTTP"
+    notes = {"http.request.method": method, "http.route": "/graphql"}
+    return first_span(f"{method} /graphql", "server", given, notes)
 
 
 def _route(path: str) -> str:

@@ -35,7 +35,8 @@ from api.websocket_messages import (
     read_message,
 )
 from domain.errors import Unauthenticated, Unavailable
-from infra.telemetry.trace import in_trace, new_traceparent
+from infra.telemetry.spans import begin_trace
+from infra.telemetry.trace import in_trace
 from schema.operations import OperationRequest, Result
 
 log = logging.getLogger(__name__)
@@ -207,7 +208,7 @@ class _Socket:
     async def _operate(self, message: Subscribe, session: Session) -> None:
         """One operation to its end. Nothing that goes wrong in it is the end of the socket."""
         operation_id = message.id
-        with in_trace(message.traceparent or self._traceparent or new_traceparent()):
+        with in_trace(message.traceparent or self._traceparent or begin_trace("websocket")):
             try:
                 operation = await self._graph.admit(message.sent, session.caller())
                 del message  # it may hold a megabyte that the operation does not declare

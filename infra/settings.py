@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AmqpDsn,
+    AnyHttpUrl,
     Field,
     PostgresDsn,
     RedisDsn,
@@ -91,10 +92,18 @@ class Settings(BaseSettings):
     # Logs and metrics
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+    log_requests: float = Field(default=0.01, ge=0, le=1)
+    """The share of requests to the API that are logged though they neither failed nor were slow."""
     metrics_port: int | None = None
     """Where a worker, scheduler, relay or notifier serves its metrics; the API has /metrics."""
     metrics_tenants: Annotated[tuple[str, ...], NoDecode, Field(max_length=50)] = ()
     """Tenants that have figures of their own, beside `tenant`; all others have theirs together."""
+
+    # Traces
+    otlp_endpoint: AnyHttpUrl | None = None
+    """The URL of an OpenTelemetry collector, without `/v1/traces`; without it no spans are made."""
+    trace_sample_ratio: float = Field(default=0.1, ge=0, le=1)
+    """The share of traces that are told of, of those that begin here; a caller's are as the caller says."""
 
     # PostgreSQL and Redis
     database_pool: int = Field(default=10, ge=1, le=200)

@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 
 from domain.errors import Unavailable
 from infra.background import Background
+from infra.telemetry.spans import in_traces
+from infra.telemetry.trace import current_traceparent
 
 K = TypeVar("K", bound=Hashable)
 Q = TypeVar("Q")
@@ -20,6 +22,7 @@ A = TypeVar("A")
 class _Asked(Generic[Q, A]):
     question: Q
     answer: asyncio.Future[A]
+    traceparent: str | None
 
 
 @dataclass(slots=True, eq=False)
@@ -43,7 +46,9 @@ class Together(Generic[K, Q, A]):
         """While somebody works for the key."""
 
     async def ask(self, key: K, question: Q) -> A:
-        asked: _Asked[Q, A] = _Asked(question, asyncio.get_running_loop().create_future())
+        asked: _Asked[Q, A] = _Asked(
+            question, asyncio.get_running_loop().create_future(), current_traceparent()
+        )
         if key in self._waiting:
             self._waiting[key].append(asked)
         else:
@@ -70,7 +75,8 @@ class Together(Generic[K, Q, A]):
 
     async def _answer(self, key: K, together: Sequence[_Asked[Q, A]]) -> None:
         try:
-            answers = await self._state(key, [asked.question for asked in together])
+            with in_traces(asked.traceparent for asked in together):
+                answers = await self._state(key, [asked.question for asked in together])
         except Unavailable as fault:
             _fail(together, fault)
         except Exception as fault:  # noqa: BLE001  told to who asked, and to nobody else

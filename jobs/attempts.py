@@ -11,6 +11,7 @@ from uuid import UUID
 
 from domain.actions.model import Failed, Outcome, Snoozed, Succeeded, TimedOut
 from domain.attempts.model import Started
+from infra.telemetry.spans import span
 from infra.telemetry.trace import in_trace
 from jobs.metrics import JobMetrics
 
@@ -108,14 +109,18 @@ class LiveAttempts:
         return len(lost)
 
     async def _run(self, started: Started) -> Outcome:
-        with in_trace(started.traceparent):
+        with in_trace(started.traceparent), span("attempt", "consumer", notes=_notes(started)) as attempt:
             try:
-                return await self._act(started)
+                outcome = await self._act(started)
             except asyncio.CancelledError:
                 raise
             except BaseException as fault:  # whatever it is, it must not take the slot with it
                 log.exception("an action failed beyond its handler", extra={"task": str(started.task_id)})
-                return Failed(type=type(fault).__name__, message="An internal error: see the worker's log.")
+                outcome = Failed(type=type(fault).__name__, message="An internal error: see the worker's log.")
+            attempt.note("carillon.outcome", type(outcome).__name__)
+            if isinstance(outcome, Failed):
+                attempt.fail(outcome.type)
+            return outcome
 
     def _ask(self, live: _Live, ending: Ending) -> None:
         if live.asked is not None or live.task.done():
@@ -150,6 +155,10 @@ class LiveAttempts:
             level = logging.DEBUG if isinstance(ending, Succeeded | Snoozed) else logging.INFO
             log.log(level, "an attempt ended", extra=_told(live.started, ending, seconds))
             self._ended(live.started, ending)
+
+
+def _notes(started: Started) -> dict[str, str | int]:
+    return {"carillon.task": str(started.task_id), "carillon.attempt": started.number}
 
 
 def _told(started: Started, ending: Ending, seconds: float) -> dict[str, object]:

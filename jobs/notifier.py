@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from domain.contracts.events import Event
 from domain.live.ports import Signal
 from domain.notifications.model import draft_for
 from infra.bootstrap import Services
+from infra.telemetry.spans import span_for_all
 from infra.telemetry.trace import in_trace
 from jobs.metrics import JobMetrics
 from jobs.outage import Outage
@@ -24,7 +26,12 @@ async def notify(services: Services, events: Sequence[Event], metrics: JobMetric
     drafts = [draft for event in events if (draft := draft_for(event, services.ids.next())) is not None]
     if not drafts:
         return 0
-    tenants = await services.notifications.add(drafts)
+    traces = {draft.traceparent for draft in drafts}
+    notes = {"messaging.batch.message_count": len(drafts)}
+    with span_for_all("notify", traces, "consumer", notes) as notifying:
+        if len(traces) == 1:  # how it is told goes on from here
+            drafts = [replace(draft, traceparent=notifying.traceparent or "") for draft in drafts]
+        tenants = await services.notifications.add(drafts)
     metrics.notified.inc(len(drafts))
     for tenant in sorted(tenants):
         services.signals.send(Signal.NOTIFICATIONS, tenant)

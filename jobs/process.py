@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, start_http_se
 from infra.bootstrap import CannotStart, Services, open_services
 from infra.settings import Settings
 from infra.telemetry.logs import configure_logs
+from infra.telemetry.spans import open_tracing
 from infra.telemetry.watchdog import watched_loop
 from jobs.metrics import JobMetrics
 from jobs.notifier import run_notifier
@@ -65,7 +66,7 @@ async def _main(settings: Settings, part: Part) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.ask)
-    async with open_services(settings) as services:
+    async with open_services(settings) as services, open_tracing(settings, services.metrics, part):
         with _served(services.metrics, settings.metrics_port), watched_loop(services.metrics):
             log.info("%s runs", part)
             await _PARTS[part](services, stop, JobMetrics(services.metrics, settings.measured_tenants))

@@ -13,6 +13,7 @@ from domain.attempts.model import Settled, Started, settle
 from domain.attempts.ports import Attempts
 from domain.errors import Unavailable
 from domain.tasks.states import TaskState
+from infra.telemetry.spans import span_for_all
 from jobs.metrics import JobMetrics
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,8 @@ class Recorder:
         pause = FIRST_PAUSE
         while self._worker == worker:
             try:
-                recorded = await self._attempts.finish(worker, [ended.settled for ended in batch])
+                with span_for_all("record", (ended.started.traceparent for ended in batch)):
+                    recorded = await self._attempts.finish(worker, [ended.settled for ended in batch])
             except Unavailable:
                 self._metrics.loop_errors.labels("recorder").inc()
                 await asyncio.sleep(pause)

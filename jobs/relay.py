@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from domain.live.outbox import OutboxLead
 from domain.live.ports import Signal, SignalWatch
 from infra.bootstrap import Services
+from infra.telemetry.spans import span_for_all
 from infra.telemetry.trace import in_trace
 from jobs.metrics import JobMetrics
 from jobs.outage import Outage
@@ -28,9 +29,12 @@ async def relay_once(services: Services, lead: OutboxLead, confirmed: Sequence[i
     if not pending:
         return []
     facts = [one.event for one in pending]
-    # First: who hears of a change must not then read an older row.
-    await services.forget(facts)
-    await services.events.publish(pending)
+    waited = services.clock.now() - facts[0].at
+    notes = {"messaging.batch.message_count": len(facts), "carillon.outbox.seconds": waited.total_seconds()}
+    with span_for_all("publish events", (fact.traceparent for fact in facts), "producer", notes):
+        # First: who hears of a change must not then read an older row.
+        await services.forget(facts)
+        await services.events.publish(pending)
     for fact in facts if log.isEnabledFor(logging.DEBUG) else ():
         with in_trace(fact.traceparent):
             log.debug("published", extra={"event_id": fact.event_id, "type": fact.type})

@@ -13,6 +13,7 @@ from domain.attempts.ports import Claimed
 from domain.errors import Unavailable
 from domain.live.ports import Signal, SignalWatch
 from infra.bootstrap import Services
+from infra.telemetry.spans import span_for_all
 from jobs.firing import run_firing
 from jobs.janitor import Table, run_janitor
 from jobs.metrics import JobMetrics
@@ -50,8 +51,10 @@ async def _hand_over(services: Services, metrics: JobMetrics, claimed: Claimed) 
     ids = claimed.ids
     if not ids:
         return
+    notes = {"messaging.batch.message_count": len(ids)}
     try:  # relays are told by the worker, a moment later: then both events go together
-        await services.hand_over.send(batches(ids, claimed.workers))
+        with span_for_all("hand over", claimed.traceparents, "producer", notes):
+            await services.hand_over.send(batches(ids, claimed.workers))
     except BaseException:
         metrics.taken_back.labels("broker").inc(len(ids))
         await _take_back(services, ids)

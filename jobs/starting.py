@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import perf_counter
 from uuid import UUID
 
 from domain.attempts.model import Started
 from domain.attempts.ports import Attempts
 from infra.background import Background
+from infra.telemetry.spans import span_for_all
 from infra.together import Together
 
 MOST = 1_000
@@ -26,6 +28,9 @@ class Starting:
         return await self._together.ask(worker, ids)
 
     async def _start_for(self, worker: UUID, asked: Sequence[Sequence[UUID]]) -> list[list[Started]]:
+        began = perf_counter()
         started = await self._attempts.start(worker, [id for ids in asked for id in ids])
+        # Which traces they belong to is known only now.
+        span_for_all("start", (one.traceparent for one in started), ago=perf_counter() - began).end()
         by_id = {one.task_id: one for one in started}
         return [[by_id[id] for id in ids if id in by_id] for ids in asked]

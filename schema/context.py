@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -105,6 +106,8 @@ class Context:
     audit_log: AuditLog
     clock: Clock
     ids: Ids
+    resolving: Callable[[str], AbstractContextManager[object]] = nullcontext
+    """What is resolved is resolved within this, given the name of its field."""
     resume_after: str | None = None
     """The cursor of the last event that the client saw, where it says so beside the operation."""
 
@@ -120,12 +123,20 @@ class Context:
 class Contexts:
     """Makes contexts over the services of a process.
 
-    `poll_interval` is how long a scheduler may sleep without being signalled.
+    `poll_interval` is how long a scheduler may sleep without being signalled. Each root field is resolved
+    within `resolving`.
     """
 
-    def __init__(self, services: Services, *, poll_interval: timedelta) -> None:
+    def __init__(
+        self,
+        services: Services,
+        *,
+        poll_interval: timedelta,
+        resolving: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self._services = services
         self._turns = Turns()
+        self._resolving = resolving
         self._tasks = TaskService(
             tasks=services.tasks,
             handlers=services.handlers,
@@ -182,6 +193,7 @@ class Contexts:
             audit_log=services.audit_log,
             clock=services.clock,
             ids=services.ids,
+            resolving=self._resolving,
         )
 
 

@@ -37,6 +37,7 @@ class TaskEvent:
     state: TaskState = strawberry.field(description="The state it brought the task to.")
     task_id: strawberry.ID = strawberry.field(description="The task's, which is gone after DELETED.")
     of_task: strawberry.Private[UUID]
+    traceparent: strawberry.Private[str]
 
     async def _task(self, info: Ask) -> TaskNode | None:
         found = await info.context.loaders.task(self.of_task)
@@ -58,6 +59,7 @@ class TaskEvent:
             state=TaskState(event.state),
             task_id=task_id(event.task_id),
             of_task=event.task_id,
+            traceparent=event.traceparent,
         )
 
 

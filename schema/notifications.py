@@ -49,6 +49,7 @@ class NotificationNode(Node):
     body: str | None = strawberry.field(description="What the reminder says, or what went wrong.")
     owner: str | None = strawberry.field(description="The owner of the task it tells of.")
     task_id: strawberry.Private[UUID | None]
+    traceparent: strawberry.Private[str]
 
     async def _task(self, info: Ask) -> Annotated[TaskNode, strawberry.lazy("schema.tasks")] | None:
         from schema.tasks import TaskNode  # noqa: PLC0415  tasks and notifications refer to each other
@@ -76,6 +77,7 @@ class NotificationNode(Node):
             body=notification.body,
             owner=notification.owner,
             task_id=notification.task_id,
+            traceparent=notification.traceparent,
             created_at=notification.created_at,
             read_at=notification.read_at,
         )

@@ -13,7 +13,8 @@
     async with aclosing(stream):        # iterate and close it in one and the same task
         async for body in stream: ...   # each a response; after one that says RESYNC the stream ends
 
-`new_context` is called for the subscription and again for each of its events, so that nothing stale is told.
+`new_context` is called for the subscription and again for each of its events, so that nothing stale is told;
+`begin`, before, with the traceparent of the event, where it has one.
 What can be resumed tells its place in each response's `extensions.cursor`, whether or not it was selected.
 Nothing here raises, except when it is cancelled, and Unauthenticated when `new_context` does.
 """
@@ -137,7 +138,10 @@ class Operations:
             return _refused([error], context)
 
     async def subscribe(
-        self, request: OperationRequest, new_context: Callable[[], Context]
+        self,
+        request: OperationRequest,
+        new_context: Callable[[], Context],
+        begin: Callable[[str | None], None] = lambda _: None,
     ) -> AsyncGenerator[dict[str, Any], None] | Result:
         """For subscriptions."""
         context = new_context()
@@ -154,7 +158,12 @@ class Operations:
             return _refused([error], context)
         if isinstance(source, ExecutionResult):
             return _refused(source.errors or [], context)
-        return _responses(executor, source, context, new_context, self._executing(request))
+
+        def begun(event: object) -> Context:
+            begin(getattr(event, "traceparent", None))
+            return new_context()
+
+        return _responses(executor, source, context, begun, self._executing(request))
 
     def _document(self, request: OperationRequest) -> Document:
         return self._documents.read(request.query, published=request.published)
@@ -205,7 +214,7 @@ async def _responses(
     executor: Executor[Any],
     source: AsyncIterable[Any],
     context: Context,
-    new_context: Callable[[], Context],
+    begun: Callable[[object], Context],
     execute: Execute,
 ) -> AsyncGenerator[dict[str, Any], None]:
     cursor: str | None = None
@@ -213,7 +222,7 @@ async def _responses(
     def answer(event: Executor[Any]) -> Awaitable[ExecutionResult] | ExecutionResult:
         nonlocal cursor
         cursor = getattr(event.root_value, "cursor", None)
-        event.context_value = new_context()
+        event.context_value = begun(event.root_value)
         return execute(event)
 
     results = map_source_to_response_event(executor, source, answer)

@@ -28,6 +28,8 @@ def needs(
     """The resolver is run for callers with this permission; the others have the error FORBIDDEN."""
 
     def decorate(resolver: Callable[Concatenate[Ask, P], R]) -> Callable[Concatenate[Ask, P], R]:
+        name = to_camel_case(resolver.__name__)
+
         @wraps(resolver)
         def checked(info: Ask, *args: P.args, **kwargs: P.kwargs) -> R:
             authorise(info.context.caller, permission)
@@ -36,7 +38,8 @@ def needs(
         @wraps(resolver)
         async def checked_async(info: Ask, *args: P.args, **kwargs: P.kwargs) -> object:
             authorise(info.context.caller, permission)
-            return await cast(Awaitable[object], resolver(info, *args, **kwargs))
+            with info.context.resolving(name):
+                return await cast(Awaitable[object], resolver(info, *args, **kwargs))
 
         # An async resolver has to stay one that can be seen to be: only those are called directly.
         marked = checked_async if iscoroutinefunction(resolver) else checked
@@ -58,7 +61,8 @@ def changes(permission: Permission) -> Callable[[Change[P, R]], Change[P, R]]:
                 authorise(info.context.caller, permission)
                 return await resolver(info, *args, **kwargs)
 
-            return cast(R, await audited(info.context, operation, kwargs, act))
+            with info.context.resolving(operation):
+                return cast(R, await audited(info.context, operation, kwargs, act))
 
         setattr(checked, _MARK, permission)
         setattr(checked, _AUDITED, True)

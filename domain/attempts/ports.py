@@ -23,6 +23,8 @@ class Claimed:
     """How many of these there are."""
     idle_for: timedelta = timedelta(0)
     """No other task falls due before; zero or less when the claim cannot tell."""
+    traceparents: Sequence[str] = ()
+    """Of the tasks, in the order of their ids."""
 
 
 class DueTasks(Protocol):

@@ -22,6 +22,7 @@ from infra.cache.forgetting import open_forgetting
 from infra.cache.ports import Cache, TaskVersion
 from infra.cache.registered_documents import CachedDocuments
 from infra.cache.task_cache import TaskCache
+from infra.cache.traced import TracedCache
 from infra.encryption.headers import HeaderSeals
 from infra.http.destination import Rules
 from infra.live.dead_letter_metrics import DeadLetterMetrics
@@ -84,6 +85,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             kept: Cache = redis_cache
         else:
             kept = await stack.enter_async_context(open_memory_cache(settings, registry))
+        if settings.otlp_endpoint is not None:
+            kept = TracedCache(kept, "memory" if settings.redis_url is None else "redis")
         cache = TaskCache(kept, settings.namespace, registry)
 
         broker: dramatiq.Broker

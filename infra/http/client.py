@@ -29,9 +29,11 @@ from infra.http.headers import check_credentials, check_headers
 from infra.http.signing import Signer, signed
 from infra.settings import Settings
 from infra.system import draw
+from infra.telemetry.spans import span
 
 SECRETS_PAUSE = 5.0
 """Seconds, and up to twice as many, until a webhook is tried again whose secrets could not be read."""
+CLIENT_ERROR = 400
 SERVER_ERROR = 500
 
 
@@ -120,10 +122,16 @@ class HttpWebhooks:
     async def _try(self, destination: Destination, http: Http, call: Call) -> tuple[Outcome, Verdict]:
         host = destination.host
         body = json.dumps(http.body, separators=(",", ":"))
+        notes = {"http.request.method": "POST", "server.address": host}
         try:
             async with asyncio.timeout(self._timeout):
-                headers = await self._headers(destination, http, call, body)
-                answer = await self._exchange.post(destination, headers, body)
+                with span("POST", "client", notes=notes) as sent:
+                    call = replace(call, traceparent=sent.traceparent or call.traceparent)
+                    headers = await self._headers(destination, http, call, body)
+                    answer = await self._exchange.post(destination, headers, body)
+                    sent.note("http.response.status_code", answer.status)
+                    if answer.status >= CLIENT_ERROR:
+                        sent.fail(str(answer.status))
         except Unavailable:
             pause = timedelta(seconds=SECRETS_PAUSE * (1 + self._draw()))
             return Snoozed(self._clock.now() + pause), Verdict.UNKNOWN

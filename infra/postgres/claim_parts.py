@@ -117,6 +117,7 @@ _COLUMNS = {
     "limits": "boolean",
     "complete": "boolean",
     "idle_for": "interval",
+    "traceparent": "text",
 }
 
 
@@ -133,6 +134,7 @@ _TASKS = row(
     at="(task).scheduled_at",
     turn="turn",
     key="(task).concurrency_key",
+    traceparent="(task).traceparent",
 )
 _FIRST = row("lane", select="select distinct on (tenant, queue, priority)", at="scheduled_at", **LANE)
 _LONG_IN_FLIGHT = row("in flight", id="id")

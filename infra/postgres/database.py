@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from domain.errors import TenantBusy, Unavailable
 from infra.postgres.shares import ShareMetrics, Shares
 from infra.postgres.tenants import ROLE_MISSING, SETTINGS, TenantConnection, act_for
+from infra.telemetry.spans import note_span
 
 # Quoted: they are generic for the type checker alone.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -47,6 +48,9 @@ OUTAGES = (
     asyncpg.InvalidCachedStatementError,  # it was migrated a moment ago: what is prepared is of before
     asyncpg.SerializationError,
 )
+
+
+_NOTES = {"db.system.name": "postgresql"}
 
 
 class DatabaseMetrics:
@@ -159,11 +163,14 @@ class Database:
                 finally:
                     await pool.release(connection)
         except (*OUTAGES, TimeoutError) as fault:
+            note_span(name, time.perf_counter() - began, "client", notes=_NOTES, error=type(fault).__name__)
             if isinstance(fault, TimeoutError) and not told_late:
                 raise
             self._note_outage(name, fault)
             raise Unavailable("PostgreSQL") from fault
-        self._note_success(name, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        note_span(name, seconds, "client", notes=_NOTES)
+        self._note_success(name, seconds)
 
     @asynccontextmanager
     async def transaction(self, name: str, tenant: str | None = None) -> AsyncIterator[Connection]:

@@ -67,7 +67,12 @@ class PostgresDueTasks:
         self._floors = replace(self._seen(floors, records, summary), keys_after=walked_keys(records))
         await self._changed(versions(tasks))
         tasks.sort(key=lambda task: (task["turn"], task["priority"], task["at"], task["id"]))
-        claimed = Claimed([task["id"] for task in tasks], summary["room"] - len(tasks), summary["workers"])
+        claimed = Claimed(
+            [task["id"] for task in tasks],
+            summary["room"] - len(tasks),
+            summary["workers"],
+            traceparents=[task["traceparent"] for task in tasks],
+        )
         if summary["idle_for"] is not None:
             passed = timedelta(seconds=time.monotonic() - answered)
             claimed = replace(claimed, idle_for=summary["idle_for"] - passed)

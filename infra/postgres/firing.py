@@ -30,7 +30,7 @@ from infra.postgres.changes import CANCEL, CANCEL_KIND, Changed, versions
 from infra.postgres.database import Connection, Database, columns
 from infra.postgres.schedules import COLUMNS, schedule_from
 from infra.postgres.tasks import insert
-from infra.telemetry.trace import new_traceparent
+from infra.telemetry.spans import begin_trace
 
 T = TypeVar("T")
 
@@ -187,7 +187,7 @@ class PostgresFiring:
             retry=work.retry,
             created_at=now,
             updated_at=now,
-            traceparent=new_traceparent(),
+            traceparent=begin_trace("fire"),
             schedule_id=schedule.id,
             schedule_revision=schedule.revision,
             fire_time=due.fire_time,
@@ -262,7 +262,7 @@ def _misfired(decision: Decision, now: datetime) -> ScheduleMisfiredV1:
         exact=decision.exact,
         until=schedule.settled_until,
         at=now,
-        traceparent=new_traceparent(),
+        traceparent=begin_trace("fire"),
     )
 
 

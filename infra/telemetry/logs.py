@@ -1,4 +1,4 @@
-"""Log lines: JSON, or readable in a terminal, each with the trace it belongs to."""
+"""Log lines: JSON, or readable in a terminal, each with the trace and the span it belongs to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from infra.settings import Settings
-from infra.telemetry.trace import current_trace_id
+from infra.telemetry.trace import current_ids
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
 
@@ -49,14 +49,15 @@ def configure_logs(settings: Settings) -> None:
     for noisy in ("dramatiq", "uvicorn.access", "httpx2", "httpcore2", "alembic"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     # At every try to connect again they repeat, as an error, what we log once for each outage.
-    for noisy in ("aio_pika", "aiormq", "pika"):
+    for noisy in ("aio_pika", "aiormq", "pika", "opentelemetry", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
 def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    trace_id = current_trace_id()
-    if trace_id is not None:
-        event.setdefault("trace_id", trace_id)
+    ids = current_ids()
+    if ids is not None:
+        event.setdefault("trace_id", ids[0])
+        event.setdefault("span_id", ids[1])
     return event
 
 

@@ -6,16 +6,16 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 
-def new_traceparent() -> str:
-    """Of a trace that begins here, sampled."""
+def drawn_traceparent(*, sampled: bool) -> str:
+    """Of a trace that begins here."""
     drawn = secrets.token_hex(24)
-    return f"00-{drawn[:32]}-{drawn[32:]}-01"
+    return f"00-{drawn[:32]}-{drawn[32:]}-{sampled:02x}"
 
 
 def parse_traceparent(header: str) -> str | None:
@@ -27,13 +27,27 @@ def parse_traceparent(header: str) -> str | None:
     return f"00{header[2:55]}"
 
 
+def is_sampled(traceparent: str) -> bool:
+    """Whether its caller has it recorded: the lowest bit of the flags says so."""
+    return int(traceparent[54], 16) & 1 == 1
+
+
 def current_traceparent() -> str | None:
     return _current.get()
 
 
-def current_trace_id() -> str | None:
+def current_ids() -> tuple[str, str] | None:
+    """Of the trace, and of the span that what happens now is in: the caller's, while there is none of ours."""
     traceparent = _current.get()
-    return traceparent.split("-")[1] if traceparent else None
+    return (traceparent[3:35], traceparent[36:52]) if traceparent else None
+
+
+def enter_trace(traceparent: str | None) -> Token[str | None]:
+    return _current.set(traceparent)
+
+
+def leave_trace(token: Token[str | None]) -> None:
+    _current.reset(token)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from infra.authentication.callers import Everyone
 from infra.live.task_feed import LiveTaskFeed
 from infra.settings import Settings
 from infra.system import SystemClock, TimeOrderedIds
-from infra.telemetry.trace import new_traceparent
+from infra.telemetry.spans import new_traceparent
 from schema.build import build_schema
 from schema.context import Contexts, Services
 from schema.operations import Operations
