@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import logging
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 MESSAGE = 2_000
 """Characters kept of what a handler raised."""
+MOST_FRAMES = 50
+"""The innermost, of where it raised."""
 
 
 class HandlersNotLoaded(Exception):  # noqa: N818  says what happened at the start
@@ -167,8 +170,14 @@ class LoadedHandlers:
             case ResultError():
                 return _failed("InvalidResult", str(error), retryable=False)
             case _:
-                logger.info("a handler raised", exc_info=error)  # where, for its author
+                logger.info("a handler raised", extra={"exception": _where(error)})
                 return _failed(type(error).__name__, str(error))
+
+
+def _where(error: BaseException) -> str:
+    """For its author; without its words, which may be those of a payload, and are kept with the task."""
+    frames = traceback.format_tb(error.__traceback__, limit=-MOST_FRAMES)
+    return "".join(["Traceback (most recent call last):\n", *frames, type(error).__name__])
 
 
 def _give_context(

@@ -14,6 +14,11 @@ from infra.settings import Settings
 from infra.telemetry.trace import current_ids
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+# PostgreSQL may quote the whole row that it refuses, and its driver the value that it cannot send.
+_ROW = re.compile(
+    r"^DETAIL:.*?(?=^HINT:|\n\nThe above exception|\n\nDuring handling|\Z)", re.MULTILINE | re.DOTALL
+)
+_ARGUMENT = re.compile(r"(?<=invalid input for query argument )(\$\d+): .*")
 
 
 def configure_logs(settings: Settings) -> None:
@@ -35,7 +40,7 @@ def configure_logs(settings: Settings) -> None:
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
-            _hide_credentials,
+            _hide_what_is_quoted,
             renderer,
         ],
     )
@@ -61,9 +66,11 @@ def _add_trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _hide_credentials(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """A driver's message may quote the URL it was given."""
+def _hide_what_is_quoted(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """A driver's message may quote the URL it was given, or what it was to store."""
     for name, value in event.items():
         if isinstance(value, str):
-            event[name] = _CREDENTIALS.sub("***@", value)
+            shown = _CREDENTIALS.sub("***@", value)
+            shown = _ROW.sub("DETAIL: left out", shown) if "DETAIL:" in shown else shown
+            event[name] = _ARGUMENT.sub(r"\1: left out", shown)
     return event

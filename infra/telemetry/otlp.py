@@ -136,6 +136,7 @@ class _Counted(SpanExporter):
         self._exported, self._failed = spans.labels("exported"), spans.labels("failed")
         self._dropped = spans.labels("dropped")
         self._down = False
+        self._given_up = False
         self._waiting = 0
         self._lock = threading.Lock()
 
@@ -150,7 +151,9 @@ class _Counted(SpanExporter):
 
     def give_up(self) -> None:
         """What waits now is not exported any more."""
-        self._dropped.inc(self._waiting)
+        with self._lock:
+            self._given_up = True
+            self._dropped.inc(self._waiting)
         self._exporter.shutdown()
 
     @override
@@ -161,7 +164,8 @@ class _Counted(SpanExporter):
             result = SpanExportResult.FAILURE
         with self._lock:
             self._waiting -= len(spans)
-        self._note(len(spans), failed=result is not SpanExportResult.SUCCESS)
+            if not self._given_up:
+                self._note(len(spans), failed=result is not SpanExportResult.SUCCESS)
         return result
 
     def _note(self, count: int, *, failed: bool) -> None:

@@ -61,6 +61,16 @@ async def block_the_loop(seconds: float, context: Context) -> None:
     note(context, "ended")
 
 
+@handler("spill")
+async def spill(card: str, how: str, context: Context) -> str:
+    """Tells what it was given, but for the log, which its author is asked to keep it out of."""
+    note(context, "started")
+    context.progress(0.5, card)
+    if how == "raise":
+        raise ValueError(f"no such card: {card}")
+    return card
+
+
 @handler("ruin")
 def ruin(how: str, context: Context) -> str:
     """Does what no handler should."""
