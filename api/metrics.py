@@ -43,14 +43,15 @@ class ApiMetrics:
             ["method", "route", "status"],
             registry=registry,
         )
-        self.requests_logged = Counter(
+        requests_logged = Counter(
             "carillon_http_requests_logged",
             "Requests by why they were logged: failed, slow, drawn from the rest, or not logged",
             ["reason"],
             registry=registry,
         )
-        for reason in ("failed", "slow", "drawn", "not"):
-            self.requests_logged.labels(reason)
+        self.requests_logged = {
+            reason: requests_logged.labels(reason) for reason in ("failed", "slow", "drawn", "not")
+        }
         self.operations = Counter(
             "carillon_graphql_operations",
             "Operations by kind (query, mutation, subscription, unknown) and outcome (ok; errors that their"

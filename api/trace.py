@@ -75,7 +75,7 @@ class Traced:
 
     def _log(self, method: str, route: str, status: int, seconds: float) -> None:
         reason = self._reason_to_log(status, seconds)
-        self._metrics.requests_logged.labels(reason or "not").inc()
+        self._metrics.requests_logged[reason or "not"].inc()
         if reason is not None:
             about = {"method": method, "route": route, "status": status, "seconds": round(seconds, 3)}
             level = logging.INFO if reason == "drawn" else logging.WARNING

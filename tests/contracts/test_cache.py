@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +16,7 @@ from pydantic import RedisDsn
 
 from domain.errors import Unavailable
 from infra.cache.ports import Cache, Entry
+from infra.cache.traced import TracedCache
 from infra.memory.cache import open_memory_cache
 from infra.redis.cache import RedisCache, open_redis_cache
 from infra.settings import Settings
@@ -27,14 +29,22 @@ PATIENT = 5.0
 Opener = Callable[..., AbstractAsyncContextManager[Cache]]
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+@pytest.fixture(params=["memory", "traced", pytest.param("redis", marks=pytest.mark.redis)])
 def open_cache(request: pytest.FixtureRequest) -> Opener:
     if request.param == "memory":
         return lambda **changes: open_memory_cache(Settings(**changes), CollectorRegistry())
+    if request.param == "traced":
+        return _open_traced
     url = RedisDsn(request.getfixturevalue("redis_url"))
     return lambda **changes: open_redis_cache(
         Settings(redis_url=url, cache_timeout=PATIENT, **changes), CollectorRegistry()
     )
+
+
+@asynccontextmanager
+async def _open_traced(**changes: Any) -> AsyncIterator[Cache]:
+    async with open_memory_cache(Settings(**changes), CollectorRegistry()) as cache:
+        yield TracedCache(cache, "memory")
 
 
 @pytest.fixture

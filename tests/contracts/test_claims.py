@@ -27,6 +27,7 @@ from infra.postgres.due_tasks import PostgresDueTasks
 from infra.postgres.floors import Floors
 from infra.postgres.lanes import ANY_EMPTY, REMOVE, RESTORE, tend_lanes
 from infra.postgres.plain_claiming import CLAIM_PLAIN, NEXT_DUE_PLAIN
+from infra.telemetry.trace import drawn_traceparent
 from tests.support.claiming import at_work, claimable, done, edit, pass_time, schedulers, set_queue
 from tests.support.storage import Storage, a_task, due_in
 from tests.support.waiting import until
@@ -50,6 +51,18 @@ async def test_a_tenants_tasks_are_claimed_by_priority_then_time_then_id_across_
     order = [task.id for task in sorted(tasks, key=lambda task: (task.priority, task.scheduled_at, task.id))]
     assert await storage.claimed(4) == order[:4]
     assert await storage.claimed(100) == order[4:]
+
+
+@pytest.mark.parametrize("limits", [False, True])
+async def test_each_task_is_claimed_with_its_trace(storage: Storage, limits: bool) -> None:
+    await storage.a_worker(slots=100)
+    if limits:
+        await set_queue(storage, "other", concurrency=1)
+    made = {(task := due_in(-1, traceparent=drawn_traceparent(sampled=True))).id: task for _ in range(5)}
+    await storage.added(*made.values())
+    claimed = await storage.due_tasks.claim(10)
+    assert len(claimed.ids) == 5
+    assert claimed.traceparents == [made[id].traceparent for id in claimed.ids]
 
 
 async def test_one_tenants_flood_does_not_keep_anothers_tasks_waiting(storage: Storage) -> None:

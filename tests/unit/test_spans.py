@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from time import perf_counter
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from api.deliveries import Deliveries
+from api.responses import Response
 from infra.background import background
 from infra.telemetry.otlp import WAITING
 from infra.telemetry.spans import (
@@ -145,6 +147,39 @@ async def test_a_fault_is_told_by_its_kind_and_never_by_its_words() -> None:
     assert named(collector, "work").failed
     assert named(collector, "work").notes == {"error.type": "ValueError"}
     assert b"hunter2" not in b"".join(collector.bodies)
+
+
+async def test_an_event_on_its_way_is_in_its_own_trace_until_it_was_told() -> None:
+    deliveries = Deliveries()
+
+    async def responses() -> AsyncGenerator[Response, None]:
+        for traceparent in (ONE, TWO, UNSAMPLED, None):
+            deliveries.begin(traceparent)
+            note_span("sql", 0.1)
+            yield Response(str(traceparent))
+
+    async with tracing() as collector:
+        told = [response async for response in deliveries.told(responses())]
+        assert current_traceparent() == UNSAMPLED, "what has no trace of its own changes nothing"
+    assert [response.span is not None for response in told] == [True, True, True, False]
+    assert sorted((span.name, span.trace[0]) for span in collector.spans) == [
+        ("deliver", "1"),
+        ("deliver", "2"),
+        ("sql", "1"),
+        ("sql", "2"),
+    ]
+
+
+async def test_a_delivery_that_is_broken_off_has_ended_as_well() -> None:
+    deliveries = Deliveries()
+
+    async def responses() -> AsyncGenerator[Response, None]:
+        deliveries.begin(ONE)
+        yield Response("{}")
+
+    async with tracing() as collector, aclosing(deliveries.told(responses())) as told:
+        await anext(told)
+    assert [span.name for span in collector.spans] == ["deliver"]
 
 
 async def test_notes_are_bounded() -> None:
