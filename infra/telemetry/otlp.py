@@ -17,21 +17,13 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
-from opentelemetry.trace import (
-    Link,
-    NonRecordingSpan,
-    SpanContext,
-    SpanKind,
-    StatusCode,
-    TraceFlags,
-    TraceState,
-)
-from opentelemetry.util.types import Attributes
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
 from prometheus_client import CollectorRegistry, Counter
 from typing_extensions import override
 
 from infra.settings import Settings
+from infra.system import draw
 from infra.telemetry.spans import MOST_LINKS, Kind, Value
 from infra.threads import Threads
 
@@ -72,8 +64,12 @@ class _Recorded:
 class OtlpTracing:
     """See `infra.telemetry.spans.Tracing`."""
 
-    def __init__(self, provider: TracerProvider) -> None:
+    def __init__(self, provider: TracerProvider, ratio: float) -> None:
         self._tracer = provider.get_tracer("carillon")
+        self._ratio = ratio
+
+    def draws(self) -> bool:
+        return draw() < self._ratio
 
     def begin(
         self,
@@ -95,31 +91,6 @@ class OtlpTracing:
             record_exception=False,
         )
         return _Recorded(span)
-
-
-class _Roots(Sampler):
-    """What is done for sampled traces is sampled; of others so many begin."""
-
-    def __init__(self, ratio: float) -> None:
-        self._by_ratio = TraceIdRatioBased(ratio)
-
-    @override
-    def should_sample(
-        self,
-        parent_context: Context | None,
-        trace_id: int,
-        name: str,
-        kind: SpanKind | None = None,
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = None,
-        trace_state: TraceState | None = None,
-    ) -> SamplingResult:
-        chosen = ALWAYS_ON if links else self._by_ratio
-        return chosen.should_sample(parent_context, trace_id, name, kind, attributes, links)
-
-    @override
-    def get_description(self) -> str:
-        return f"links, else {self._by_ratio.get_description()}"
 
 
 class _Counted(SpanExporter):
@@ -205,7 +176,7 @@ async def open_exporting(
         OTLPSpanExporter(f"{str(settings.otlp_endpoint).rstrip('/')}{PATH}", timeout=EXPORT_TIMEOUT), registry
     )
     provider = TracerProvider(
-        ParentBased(_Roots(settings.trace_sample_ratio)),
+        ParentBased(ALWAYS_ON),  # what is not sampled does not come so far
         Resource.create(
             {
                 "service.name": f"carillon-{part}",
@@ -218,7 +189,7 @@ async def open_exporting(
     )
     provider.add_span_processor(_Bounded(exporter))
     try:
-        yield OtlpTracing(provider)
+        yield OtlpTracing(provider, settings.trace_sample_ratio)
     finally:
         # It blocks, and has no limit of its own.
         ending = await Threads(1, "traces").start(provider.shutdown)

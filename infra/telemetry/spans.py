@@ -50,6 +50,10 @@ class Recording(Protocol):
 class Tracing(Protocol):
     """Where spans are begun, and told to whoever collects them."""
 
+    def draws(self) -> bool:
+        """Whether a trace that begins now is sampled, by the ratio."""
+        ...
+
     def begin(
         self,
         name: str,
@@ -60,7 +64,7 @@ class Tracing(Protocol):
         notes: Mapping[str, Value] | None = None,
         ago: float = 0,
     ) -> Recording:
-        """Without a parent it begins a trace: a sampled one, if it has links, else by the ratio.
+        """Without a parent it begins a trace, a sampled one.
 
         `ago` is how many seconds ago it began.
         """
@@ -135,7 +139,7 @@ def span(
 def first_span(name: str, kind: Kind, given: str | None, notes: Mapping[str, Value] | None = None) -> Span:
     """The first here of the trace of a caller, who may have given none: then one begins."""
     tracing = _Process.tracing
-    if tracing is None or (given is not None and not is_sampled(given)):
+    if tracing is None or not (tracing.draws() if given is None else is_sampled(given)):
         return Span(None, given or new_traceparent())
     return Span(tracing.begin(name, kind, given, notes=notes))
 
@@ -188,9 +192,10 @@ def note_span(
 
 def begin_trace(name: str) -> str:
     """The traceparent of a trace that begins here, with a span that lasts for no time."""
-    if _Process.tracing is None:
+    tracing = _Process.tracing
+    if tracing is None or not tracing.draws():
         return new_traceparent()
-    recording = _Process.tracing.begin(name, "internal", None)
+    recording = tracing.begin(name, "internal", None)
     recording.end()
     return recording.traceparent
 
