@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from domain.errors import Unavailable
+from infra.bootstrap import open_services
 from infra.postgres.database import DatabaseMetrics, open_database
+from infra.settings import Settings
+from tests.support.processes import free_port
 from tests.support.tcp_proxy import open_proxy
 
 pytestmark = pytest.mark.postgres
@@ -58,3 +62,14 @@ async def test_what_a_cut_off_process_has_locked_is_free_once_its_work_should_ha
                 await connection.execute("select")
         async with database.transaction("test") as connection:
             await connection.execute(LOCK)
+
+
+async def test_of_several_hosts_the_one_that_takes_writes_is_used(database_url: str) -> None:
+    async with open_proxy(database_url) as proxy:
+        place = urlsplit(proxy.url)
+        user, at, host = place.netloc.rpartition("@")
+        hosts = f"{user}{at}127.0.0.1:{free_port()},{host}"
+        url = place._replace(netloc=hosts, query="target_session_attrs=read-write").geturl()
+        settings = Settings.model_validate({"database_url": url})
+        async with open_services(settings) as services:
+            await services.health["postgres"]()
