@@ -25,8 +25,10 @@ async def liveness(_: Request) -> Response:
 
 
 class Readiness:
-    def __init__(self, checks: Mapping[str, Check]) -> None:
+    def __init__(self, checks: Mapping[str, Check], breakers: Callable[[], Mapping[str, str]] = dict) -> None:
+        """`breakers` tells their states by name."""
         self._checks = checks
+        self._breakers = breakers
         self._down: set[str] = set()
 
     async def answer(self, _: Request) -> Response:
@@ -36,7 +38,7 @@ class Readiness:
         down = {name for name, report in reports.items() if report["status"] == "down"}
         status = "unready" if down & ESSENTIAL else "degraded" if down else "ready"
         return JSONResponse(
-            {"status": status, "checks": reports},
+            {"status": status, "checks": reports, "breakers": self._breakers()},
             status_code=503 if status == "unready" else 200,
             headers={"cache-control": "no-store"},
         )

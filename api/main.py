@@ -63,6 +63,7 @@ def create_app(services: ApiServices) -> ASGIApp:
         tenant_connections=settings.tenant_connections,
         most_batched=settings.max_batch,
         log_share=settings.log_requests,
+        breakers=services.breakers.states,
     )
 
 
@@ -93,6 +94,7 @@ def application(
     tenant_connections: int,
     most_batched: int = 0,
     log_share: float = 0,
+    breakers: Callable[[], Mapping[str, str]] = dict,
 ) -> ASGIApp:
     # A page of another site may point a name of its own at this machine; its requests carry that name.
     named_as_allowed = Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
@@ -107,7 +109,7 @@ def application(
             WebSocketRoute("/graphql", over_websockets.serve, middleware=[named_as_allowed]),
             graphiql.assets,
             Route("/health/liveness", liveness),
-            Route("/health/readiness", Readiness(checks).answer),
+            Route("/health/readiness", Readiness(checks, breakers).answer),
             Route("/metrics", MetricsPage(registry, refresh_gauges).answer),
         ]
     )

@@ -112,6 +112,14 @@ class Settings(BaseSettings):
     cache_ttl: float = Field(default=60, gt=0)
     cache_timeout: float = Field(default=0.1, gt=0)
 
+    # Breakers: of what is read from PostgreSQL, of Redis, of publishing, and of webhooks by tenant and origin
+    breaker_failures: int = Field(default=5, ge=1)
+    """In a row, after which a dependency is left alone: what needs it fails at once, or does without."""
+    breaker_reset: float = Field(default=30, gt=0)
+    """How long it is left alone before one call tries it, unless it gives a sign of life before."""
+    breaker_successes: int = Field(default=2, ge=1)
+    """In a row, after which it is used as before."""
+
     # What one operation may be
     introspection: bool | None = None
     """Whether the schema is told to whoever may ask; absent means in development, else to administrators."""

@@ -66,7 +66,9 @@ async def _open_budgets(services: Services) -> AsyncIterator[Budgets]:
     if settings.redis_url is None:
         yield LeasedBudgets(MemoryBuckets(rates), rates)
         return
-    async with open_redis_buckets(settings, rates, services.metrics) as buckets:
+    async with open_redis_buckets(
+        settings, rates, services.metrics, services.breakers.of("redis", "Redis")
+    ) as buckets:
         yield LeasedBudgets(buckets, rates)
 
 

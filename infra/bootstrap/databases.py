@@ -11,9 +11,11 @@ from prometheus_client import CollectorRegistry
 
 from domain.attempts.ports import Workers
 from domain.errors import Unavailable
+from infra.breakers import Breaker
 from infra.embedded_postgres.errors import CannotStart
 from infra.postgres.audit_log import SETTINGS as AUDIT_SETTINGS
 from infra.postgres.database import ENGINE_SETTINGS, Database, DatabaseMetrics, open_database
+from infra.postgres.reading import Reading
 from infra.postgres.workers import PostgresWorkers
 from infra.settings import Settings
 
@@ -35,8 +37,12 @@ class Databases:
 
 
 @asynccontextmanager
-async def open_databases(url: str, settings: Settings, metrics: DatabaseMetrics) -> AsyncIterator[Databases]:
-    usual = partial(open_database, url, limit=settings.database_timeout, metrics=metrics)
+async def open_databases(
+    url: str, settings: Settings, metrics: DatabaseMetrics, breaker: Breaker
+) -> AsyncIterator[Databases]:
+    usual = partial(
+        open_database, url, limit=settings.database_timeout, metrics=metrics, reading=Reading(breaker)
+    )
     patient = partial(open_database, url, size=1, limit=PATIENCE, metrics=metrics)
     async with AsyncExitStack() as stack:
         opened = stack.enter_async_context

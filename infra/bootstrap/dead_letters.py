@@ -13,6 +13,7 @@ from domain.dead_letters.ports import DeadLetters
 from domain.dead_letters.service import DeadLetterService
 from infra.bootstrap.databases import one_connection
 from infra.bootstrap.loading import load_keys
+from infra.breakers import BreakerBoard
 from infra.encryption.headers import HeaderSeals
 from infra.live.dead_letter_metrics import DeadLetterMetrics
 from infra.postgres.set_aside import KIND as OUTBOX
@@ -37,7 +38,8 @@ async def open_dead_letters(
         found: dict[str, DeadLetters] = {TASK: FailedTasks(tasks, tenant)}
         registry = CollectorRegistry()
         if settings.amqp_url is not None and (kinds is None or not {TASK, OUTBOX}.issuperset(kinds)):
-            rabbit = await stack.enter_async_context(open_rabbit_bus(settings, registry))
+            breaker = BreakerBoard(settings, registry).of("rabbitmq", "RabbitMQ")
+            rabbit = await stack.enter_async_context(open_rabbit_bus(settings, registry, breaker))
             found |= rabbit.set_aside()
         found[OUTBOX] = PostgresSetAside(database)
         yield DeadLetterService(found, DeadLetterMetrics(registry).count)

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 from domain.actions.ports import Webhooks
 from domain.clock import Clock
 from domain.webhooks.ports import WebhookSecrets
+from infra.breakers import BreakerBoard
 from infra.embedded_postgres.errors import CannotStart
 from infra.encryption.key_file import home_keys
 from infra.encryption.keys import KeyRing, read_keys
@@ -29,10 +30,16 @@ def load_keys(settings: Settings) -> KeyRing:
 
 
 def webhooks_with(
-    settings: Settings, clock: Clock, keys: KeyRing, secrets: WebhookSecrets, registry: CollectorRegistry
+    settings: Settings,
+    clock: Clock,
+    keys: KeyRing,
+    secrets: WebhookSecrets,
+    *,
+    registry: CollectorRegistry,
+    board: BreakerBoard,
 ) -> Webhooks:
     try:
-        return build_webhooks(settings, clock, keys=keys, secrets=secrets, registry=registry)
+        return build_webhooks(settings, clock, keys=keys, secrets=secrets, registry=registry, board=board)
     except ValueError as error:
         raise CannotStart(f"CARILLON_WEBHOOK_SECRET cannot sign: {error}") from error
 

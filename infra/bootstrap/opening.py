@@ -14,9 +14,11 @@ from domain.contracts.events import Event
 from domain.contracts.tasks import TaskChangedV1
 from domain.dead_letters.ports import DeadLetters
 from domain.live.ports import Events, HandOver, Signals
+from infra.background import background
 from infra.bootstrap.databases import database_url, open_databases, open_workers
 from infra.bootstrap.loading import handlers_with, load_keys, webhooks_with
 from infra.bootstrap.services import Check, Services
+from infra.breakers import BreakerBoard
 from infra.cache.cached_tasks import CachedTasks
 from infra.cache.forgetting import open_forgetting
 from infra.cache.ports import Cache, TaskVersion
@@ -71,16 +73,22 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(database_url(settings))
         keys = load_keys(settings)
+        breakers = BreakerBoard(settings, registry)
         database_metrics = DatabaseMetrics(registry)
-        databases = await stack.enter_async_context(open_databases(url, settings, database_metrics))
+        reads = breakers.of("postgres", "PostgreSQL")
+        databases = await stack.enter_async_context(open_databases(url, settings, database_metrics, reads))
         database = databases.main
         audit_log = await stack.enter_async_context(open_audit_log(databases.auditing, registry))
         figures = PostgresFigures(database, settings.measured_tenants)
         unpublished = PostgresSetAside(database)
         health: dict[str, Check] = {"postgres": figures.ping}
+        looking = await stack.enter_async_context(background())
+        looking.start(reads.look_forever(figures.ping), "look-for-postgres")
 
         if settings.redis_url is not None:
-            redis_cache = await stack.enter_async_context(open_redis_cache(settings, registry))
+            redis_cache = await stack.enter_async_context(
+                open_redis_cache(settings, registry, breakers.of("redis", "Redis"))
+            )
             health["redis"] = redis_cache.check
             kept: Cache = redis_cache
         else:
@@ -97,7 +105,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         set_aside: Mapping[str, DeadLetters]
         if settings.amqp_url is not None:
             broker = build_rabbit_broker(settings)
-            rabbit = await stack.enter_async_context(open_rabbit_bus(settings, registry))
+            rabbit = await stack.enter_async_context(
+                open_rabbit_bus(settings, registry, breakers.of("rabbitmq", "RabbitMQ"))
+            )
             health["rabbitmq"] = rabbit.check
             signals, events, hand_over = rabbit.signals, rabbit.events, rabbit.hand_over
             dead_letters, set_aside = rabbit.dead_letters, rabbit.set_aside()
@@ -121,6 +131,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             ids=ids,
             metrics=registry,
             health=health,
+            breakers=breakers,
             gauges=StorageGauges(figures, outbox, dead_letters, unpublished.count, registry).refresh,
             bulk_tasks=PostgresBulkTasks(database, cache.forget),
             tasks=tasks,
@@ -143,7 +154,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             recurrences=recurrences,
             schedules=PostgresSchedules(database, seals),
             firing=PostgresFiring(database, recurrences, ids, forgetting.changed),
-            webhooks=webhooks_with(settings, clock, keys, webhook_secrets, registry),
+            webhooks=webhooks_with(settings, clock, keys, webhook_secrets, registry=registry, board=breakers),
             webhook_secrets=webhook_secrets,
             access_tokens=PostgresAccessTokens(database),
             audit_log=audit_log,

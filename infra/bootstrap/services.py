@@ -29,6 +29,7 @@ from domain.tasks.bulk import BulkTasks
 from domain.tasks.ports import Tasks
 from domain.tenancy.ports import AccessTokens, Callers
 from domain.webhooks.ports import Origins, WebhookSecrets
+from infra.breakers import BreakerBoard
 from infra.settings import Settings
 
 Check = Callable[[], Awaitable[None]]
@@ -45,6 +46,7 @@ class Services:
     metrics: CollectorRegistry
     health: Mapping[str, Check]
     """By the name of the dependency."""
+    breakers: BreakerBoard
     gauges: Callable[[], Awaitable[None]]
     """Brings the figures that are read from storage up to date."""
     tasks: Tasks

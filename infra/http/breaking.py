@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Gauge
 
 from domain.actions.model import Call, Failed, Outcome, Snoozed
 from domain.clock import Clock
-from domain.resilience.breaker import BreakerPolicy, Breakers, Verdict
+from domain.resilience.breaker import BreakerPolicy, Breakers, State, Verdict
+from infra.breakers import BreakerBoard
 from infra.http.destination import Destination
 
+NAME = "webhooks"
 MOST_PUT_OFF = 20
 """Attempts of one task that are put off without counting. From then on they count: it must end some day."""
 
@@ -24,12 +26,15 @@ class HostBreakers:
         self,
         clock: Clock,
         draw: Callable[[], float],
-        registry: CollectorRegistry | None = None,
-        policy: BreakerPolicy | None = None,
+        registry: CollectorRegistry,
+        policy: BreakerPolicy,
+        board: BreakerBoard,
     ) -> None:
         self._clock = clock
         self._draw = draw
-        self._breakers = Breakers(policy or BreakerPolicy())
+        self._board = board
+        self._breakers = Breakers(policy, changed=self._change)
+        board.add(NAME, lambda: State.OPEN if self._breakers.opened else State.CLOSED)
         open_now = Gauge(
             "carillon_webhook_breakers_open",
             "Origins that are left alone just now, each tenant's apart",
@@ -51,3 +56,8 @@ class HostBreakers:
 
     def tell(self, destination: Destination, call: Call, verdict: Verdict) -> None:
         self._breakers.tell((call.tenant, destination.origin), verdict, asyncio.get_running_loop().time())
+
+    def _change(self, key: Hashable, state: State) -> None:
+        match key:
+            case (str(tenant), str(origin)):
+                self._board.note(NAME, state, tenant=tenant, origin=origin)

@@ -18,6 +18,7 @@ from domain.clock import Clock
 from domain.errors import ForbiddenUrl, Refusal, Unavailable
 from domain.resilience.breaker import Verdict
 from domain.webhooks.ports import SigningKeys, Unreadable
+from infra.breakers import BreakerBoard, policy_of
 from infra.encryption.headers import HeaderSeals
 from infra.encryption.keys import KeyRing, Undecryptable
 from infra.http.answers import outcome, without
@@ -33,6 +34,8 @@ from infra.telemetry.spans import span
 
 SECRETS_PAUSE = 5.0
 """Seconds, and up to twice as many, until a webhook is tried again whose secrets could not be read."""
+MOST_PAUSES = 10
+"""A host that stays down is tried after longer and longer pauses, up to this many times the first."""
 CLIENT_ERROR = 400
 SERVER_ERROR = 500
 
@@ -44,17 +47,20 @@ def build_webhooks(
     keys: KeyRing | None = None,
     secrets: SigningKeys | None = None,
     registry: CollectorRegistry | None = None,
+    board: BreakerBoard | None = None,
 ) -> HttpWebhooks:
     """Webhooks as the settings have them. Raises ValueError for a secret that cannot sign."""
     # At DEBUG the library logs every header, secrets among them.
     logging.getLogger("httpcore2").setLevel(logging.INFO)
+    registry = registry or CollectorRegistry()
+    board = board or BreakerBoard(settings, registry)
     return HttpWebhooks(
         Rules(settings.http_allow_insecure, settings.http_allowed_networks),
         system_resolver(),
         httpcore2.AnyIOBackend(),
         signer=Signer(settings.webhook_secret, secrets),
         seals=HeaderSeals(keys or KeyRing()),
-        breakers=HostBreakers(clock, draw, registry),
+        breakers=HostBreakers(clock, draw, registry, policy_of(settings, MOST_PAUSES), board),
         clock=clock,
         timeout=settings.http_timeout,
         registry=registry,

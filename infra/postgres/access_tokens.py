@@ -53,7 +53,7 @@ class PostgresAccessTokens:
             )
 
     async def find(self, prefix: str) -> Kept | None:
-        async with self._database.work("find_access_token") as connection:
+        async with self._database.read("find_access_token") as connection:
             record = await connection.fetchrow(FIND, prefix)
         return None if record is None else Kept(_token(record), record["digest"])
 

@@ -100,13 +100,13 @@ class PostgresActivity:
         return written
 
     async def progress(self, tenant: str, task_ids: Sequence[UUID]) -> list[Progress | None]:
-        async with self._database.work("progress", tenant) as connection:
+        async with self._database.read("progress", tenant) as connection:
             records = await connection.fetch(PROGRESS, tenant, list(task_ids))
         found = {record["task_id"]: _progress(record) for record in records}
         return [found.get(id) for id in task_ids]
 
     async def log(self, tenant: str, task_ids: Sequence[UUID], last: int) -> list[list[LogLine]]:
-        async with self._database.work("log", tenant) as connection:
+        async with self._database.read("log", tenant) as connection:
             records = await connection.fetch(LOG, tenant, list(task_ids), last)
         found: dict[UUID, list[LogLine]] = {}
         for record in records:

@@ -177,7 +177,7 @@ class PostgresAttempts:
     async def history(
         self, tenant: str, task_ids: Sequence[UUID], first: int, after: int = 0
     ) -> list[list[Attempt]]:
-        async with self._database.work("attempts", tenant) as connection:
+        async with self._database.read("attempts", tenant) as connection:
             records = await connection.fetch(HISTORY, tenant, list(task_ids), after, first)
         found: dict[UUID, list[Attempt]] = {}
         for record in records:
@@ -185,7 +185,7 @@ class PostgresAttempts:
         return [found.get(id, []) for id in task_ids]
 
     async def find(self, tenant: str, keys: Sequence[tuple[UUID, int]]) -> list[Attempt | None]:
-        async with self._database.work("find_attempts", tenant) as connection:
+        async with self._database.read("find_attempts", tenant) as connection:
             records = await connection.fetch(FIND, tenant, [task_id for task_id, _ in keys])
         found = {(record["task_id"], record["number"]): _attempt(record) for record in records}
         return [found.get(key) for key in keys]

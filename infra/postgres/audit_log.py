@@ -135,7 +135,7 @@ class PostgresAuditLog:
             where.append("id > $2" if request.backwards else "id < $2")
         order = "asc" if request.backwards else "desc"
         statement = PAGE.format(" and ".join(where), order, request.size + 1)
-        async with self._database.work("audit_log", tenant) as connection:
+        async with self._database.read("audit_log", tenant) as connection:
             records = await connection.fetch(statement, *arguments)
         return page_of([_entry(record) for record in records], request)
 

@@ -69,7 +69,7 @@ class PostgresBulkTasks:
 
     async def count(self, tenant: str, change: BulkChange, wanted: TaskFilter, limit: int) -> int:
         counted = 0
-        async with self._database.work("count_many", tenant) as connection:
+        async with self._database.read("count_many", tenant) as connection:
             for group in _groups(change, wanted):
                 where, arguments = await listing_conditions(connection, tenant, group)
                 pick = _pick(change, where, limit - counted)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ import asyncpg
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from domain.errors import TenantBusy, Unavailable
+from infra.postgres.reading import Reading
 from infra.postgres.shares import ShareMetrics, Shares
 from infra.postgres.tenants import ROLE_MISSING, SETTINGS, TenantConnection, act_for
 from infra.telemetry.spans import note_span
@@ -107,13 +108,21 @@ class Database:
     each tenant has its share of them.
     """
 
-    def __init__(self, everyones: Pool, tenants: Pool, limit: float, metrics: DatabaseMetrics) -> None:
+    def __init__(
+        self,
+        everyones: Pool,
+        tenants: Pool,
+        limit: float,
+        metrics: DatabaseMetrics,
+        reading: Reading | None = None,
+    ) -> None:
         self._everyones = everyones
         self._tenants = tenants
         self.shares = Shares(tenants.get_max_size(), metrics.shares)
         self.limit = limit
         """Seconds a piece of work may last."""
         self._metrics = metrics
+        self._reading = reading
         self._down = False
         self._refused: dict[str, str] = {}
         """What was last said of each piece of work that is refused."""
@@ -153,8 +162,8 @@ class Database:
             async with asyncio.timeout_at(deadline):
                 connection = await _acquired(pool)
                 try:
-                    if tenant is not None:
-                        await act_for(connection, tenant)
+                    if tenant is not None and await act_for(connection, tenant):
+                        self._note_answer()
                     yield connection
                 except (TimeoutError, asyncio.CancelledError):
                     # It may be half-way through a statement that will never end: nobody may get it next.
@@ -171,6 +180,15 @@ class Database:
         seconds = time.perf_counter() - began
         note_span(name, seconds, "client", notes=_NOTES)
         self._note_success(name, seconds)
+        self._note_answer()
+
+    @asynccontextmanager
+    async def read(self, name: str, tenant: str | None = None) -> AsyncIterator[Connection]:
+        """As `work`, for what somebody waits to read: refused at once while PostgreSQL is known to be gone."""
+        guarded = nullcontext() if self._reading is None else self._reading.guarded()
+        with guarded:
+            async with self.work(name, tenant) as connection:
+                yield connection
 
     @asynccontextmanager
     async def transaction(self, name: str, tenant: str | None = None) -> AsyncIterator[Connection]:
@@ -189,6 +207,10 @@ class Database:
             except Exception:  # whatever it is, nobody may get the connection with its locks next
                 await connection.execute("rollback")
                 raise
+
+    def _note_answer(self) -> None:
+        if self._reading is not None:
+            self._reading.answered()
 
     def _note_outage(self, name: str, fault: BaseException) -> None:
         if isinstance(fault, REFUSALS):
@@ -241,6 +263,7 @@ async def open_database(
     metrics: DatabaseMetrics,
     settings: Mapping[str, str] | None = None,
     name: str = "main",
+    reading: Reading | None = None,
 ) -> AsyncIterator[Database]:
     """Connects when it is first used: a process may start before its server does.
 
@@ -254,7 +277,7 @@ async def open_database(
     ):
         metrics.watch(name, everyones)
         metrics.watch(f"{name}_tenants", tenants)
-        yield Database(everyones, tenants, limit, metrics)
+        yield Database(everyones, tenants, limit, metrics, reading)
 
 
 @asynccontextmanager
@@ -299,14 +322,20 @@ ENGINE_SETTINGS = {
 """Of the connections over which tasks are claimed, started and ended."""
 
 
+EARLIER = 0.9
+
+
 def connection_settings(limit: float) -> dict[str, str]:
-    """What each connection asks of the server; `limit` is how long, in seconds, we wait for a statement."""
+    """What each connection asks of the server; `limit` is how long, in seconds, we wait for a statement.
+
+    The server ends it a little earlier, and says so: that it says nothing then means that it is gone.
+    """
     return {
         "application_name": "carillon",
         "timezone": "UTC",
         "jit": "off",  # our statements are short
         # What nobody waits for any more ends as well: a statement, and a transaction whose holder is cut off.
-        "statement_timeout": f"{limit * 1000:.0f}",
+        "statement_timeout": f"{limit * EARLIER * 1000:.0f}",
         "idle_in_transaction_session_timeout": f"{limit * 1000:.0f}",
         # A host that vanishes must not keep its locks for the two hours of the system's default.
         "tcp_keepalives_idle": "10",

@@ -79,7 +79,7 @@ class PostgresDocuments:
         return revision
 
     async def texts(self) -> dict[str, str]:
-        async with self._database.work("document_texts") as connection:
+        async with self._database.read("document_texts") as connection:
             records: list[asyncpg.Record] = await connection.fetch(TEXTS)
         return {record["hash"]: record["text"] for record in records}
 

@@ -69,7 +69,7 @@ class PostgresNotifications:
         return frozenset(record["tenant"] for record in records)
 
     async def find(self, tenant: str, ids: Sequence[UUID]) -> list[Notification | None]:
-        async with self._database.work("find_notifications", tenant) as connection:
+        async with self._database.read("find_notifications", tenant) as connection:
             records = await connection.fetch(FIND, tenant, list(ids))
         found = {record["id"]: _notification(record) for record in records}
         return [found.get(id) for id in ids]
@@ -99,14 +99,14 @@ class PostgresNotifications:
             select {COLUMNS} from notifications where {" and ".join(where)}
             order by seq {direction} limit {request.size + 1}
         """
-        async with self._database.work("list_notifications", tenant) as connection:
+        async with self._database.read("list_notifications", tenant) as connection:
             records = await connection.fetch(statement, *arguments)
         return page_of([_notification(record) for record in records], request)
 
     async def of_tasks(
         self, tenant: str, task_ids: Sequence[UUID], first: int, after: int = 0
     ) -> list[list[Notification]]:
-        async with self._database.work("notifications_of_tasks", tenant) as connection:
+        async with self._database.read("notifications_of_tasks", tenant) as connection:
             records = await connection.fetch(OF_TASKS, tenant, list(task_ids), first, after)
         found: dict[UUID, list[Notification]] = {}
         for record in records:
@@ -126,7 +126,7 @@ class PostgresNotifications:
         return last or 0
 
     async def unread_count(self, tenant: str, owner: str | None = None) -> int:
-        async with self._database.work("unread_notifications", tenant) as connection:
+        async with self._database.read("unread_notifications", tenant) as connection:
             count: int = await connection.fetchval(UNREAD, tenant, owner)
         return count
 

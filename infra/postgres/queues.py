@@ -101,7 +101,7 @@ class PostgresQueues:
         self, tenant: str, limit: int, names: Sequence[str] | None = None, *, figures: bool = True
     ) -> list[Queue]:
         work, statement = ("queues", FIGURES) if figures else ("queue_settings", SETTINGS)
-        async with self._database.work(work, tenant) as connection:
+        async with self._database.read(work, tenant) as connection:
             records = await connection.fetch(statement, tenant, names, limit)
         return [Queue(**record) for record in records]
 

@@ -62,7 +62,7 @@ class PostgresSchedules:
         return schedule
 
     async def find(self, tenant: str, ids: Sequence[UUID]) -> list[Schedule | None]:
-        async with self._database.work("find_schedules", tenant) as connection:
+        async with self._database.read("find_schedules", tenant) as connection:
             records = await connection.fetch(FIND, tenant, list(ids))
         found = {record["id"]: schedule_from(record) for record in records}
         return [found.get(id) for id in ids]
@@ -84,7 +84,7 @@ class PostgresSchedules:
             select {COLUMNS} from schedules where {" and ".join(where)}
             order by id {"desc" if request.backwards else "asc"} limit {request.size + 1}
         """  # schedules_by_tenant, schedules_by_owner
-        async with self._database.work("list_schedules", tenant) as connection:
+        async with self._database.read("list_schedules", tenant) as connection:
             records = await connection.fetch(statement, *arguments)
         return page_of([schedule_from(record) for record in records], request)
 

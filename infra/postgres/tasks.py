@@ -148,13 +148,13 @@ class PostgresTasks:
         return self._database.work("add_tasks", tenant)
 
     async def find(self, tenant: str, ids: Sequence[UUID]) -> list[Task | None]:
-        async with self._database.work("find_tasks", tenant) as connection:
+        async with self._database.read("find_tasks", tenant) as connection:
             records = await connection.fetch(FIND, tenant, list(ids))
         found = {record["id"]: task_from(record) for record in records}
         return [found.get(id) for id in ids]
 
     async def find_by_key(self, tenant: str, key: str) -> Task | None:
-        async with self._database.work("find_task_by_key", tenant) as connection:
+        async with self._database.read("find_task_by_key", tenant) as connection:
             record = await connection.fetchrow(FIND_BY_KEYS, tenant, [key])
         return task_from(record) if record else None
 
@@ -167,7 +167,7 @@ class PostgresTasks:
         reading: frozenset[str] | None = None,
     ) -> Page[Task]:
         rows = WHOLE if reading is None else rows_with(reading | {"id", ORDERS[order].column})
-        async with self._database.work("list_tasks", tenant) as connection:
+        async with self._database.read("list_tasks", tenant) as connection:
             where, arguments = await listing_conditions(connection, tenant, wanted, ORDERS[order])
             where, tail = page_clause(where, arguments, ORDERS[order], request)
             records = await connection.fetch(
@@ -176,7 +176,7 @@ class PostgresTasks:
         return page_of([rows.task(record) for record in records], request)
 
     async def count(self, tenant: str, wanted: TaskFilter, limit: int) -> int | None:
-        async with self._database.work("count_tasks", tenant) as connection:
+        async with self._database.read("count_tasks", tenant) as connection:
             where, arguments = await listing_conditions(connection, tenant, wanted)
             count: int = await connection.fetchval(
                 f"select count(*) from (select from tasks where {' and '.join(where)} limit {limit + 1}) as t",

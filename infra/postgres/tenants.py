@@ -30,17 +30,19 @@ class TenantConnection(Plain):
         super().__init__(*arguments, **named)
         self._tenant: str | None = None
 
-    async def act_for(self, tenant: str) -> None:
-        """From now on. It costs a round trip when it was another before."""
-        if tenant != self._tenant:
-            self._tenant = None
-            await self.execute(ACT_FOR, tenant)
-            self._tenant = tenant
+    async def act_for(self, tenant: str) -> bool:
+        """From now on. Whether it cost a round trip, as it was another before."""
+        if tenant == self._tenant:
+            return False
+        self._tenant = None
+        await self.execute(ACT_FOR, tenant)
+        self._tenant = tenant
+        return True
 
 
-async def act_for(connection: object, tenant: str) -> None:
+async def act_for(connection: object, tenant: str) -> bool:
     """`connection` is of a pool of TenantConnections, which hands out proxies of them."""
-    await cast(TenantConnection, connection).act_for(tenant)
+    return await cast(TenantConnection, connection).act_for(tenant)
 
 
 class RoleNotMade(Exception):  # noqa: N818  says what happened

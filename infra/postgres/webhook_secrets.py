@@ -82,11 +82,11 @@ class PostgresWebhookSecrets:
                 raise NotFound("There is no such secret.")
 
     async def valid(self, tenant: str) -> list[WebhookSecret]:
-        async with self._database.work("webhook_secrets", tenant) as connection:
+        async with self._database.read("webhook_secrets", tenant) as connection:
             return [_shown(record) for record in await connection.fetch(LIST, tenant)]
 
     async def find(self, tenant: str, id: UUID) -> WebhookSecret | None:
-        async with self._database.work("find_webhook_secret", tenant) as connection:
+        async with self._database.read("find_webhook_secret", tenant) as connection:
             record = await connection.fetchrow(FIND, tenant, id)
         return None if record is None else _shown(record)
 

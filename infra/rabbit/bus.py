@@ -11,6 +11,7 @@ from aio_pika.abc import AbstractConnection
 from prometheus_client import CollectorRegistry, Counter
 
 from infra.background import background
+from infra.breakers import Breaker
 from infra.live.delivery import DURABLE_CONSUMERS
 from infra.live.event_metrics import EventMetrics
 from infra.live.signal_metrics import SignalMetrics
@@ -20,7 +21,7 @@ from infra.rabbit.faults import told_as_unavailable
 from infra.rabbit.hand_over import RabbitHandOver
 from infra.rabbit.link import Link, open_link
 from infra.rabbit.names import Names
-from infra.rabbit.publisher import Channels, open_channels
+from infra.rabbit.publisher import Channels, Publisher, open_channels
 from infra.rabbit.signals import RabbitSignals
 from infra.rabbit.topology import count_dead_letters
 from infra.settings import Settings
@@ -59,7 +60,9 @@ class RabbitBus:
 
 
 @asynccontextmanager
-async def open_rabbit_bus(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[RabbitBus]:
+async def open_rabbit_bus(
+    settings: Settings, registry: CollectorRegistry, breaker: Breaker
+) -> AsyncIterator[RabbitBus]:
     """Opens also when RabbitMQ cannot be reached.
 
     Two connections: one that publishes is held up by RabbitMQ when memory or disk run out, and consuming
@@ -87,17 +90,20 @@ async def open_rabbit_bus(settings: Settings, registry: CollectorRegistry) -> As
         return connection
 
     async with (
-        open_link(url, f"{names.namespace} publishing", set_up, lost.labels("publishing")) as publishing,
+        open_link(
+            url, f"{names.namespace} publishing", set_up, lost.labels("publishing"), breaker.hear
+        ) as publishing,
         open_link(url, f"{names.namespace} consuming", as_it_is, lost.labels("consuming")) as consuming,
         background() as tasks,
     ):
         signals = RabbitSignals(tasks, publishing, consuming, names, SignalMetrics(registry))
         tasks.start(signals.send_forever(), "signals")
-        events = RabbitEvents(tasks, publishing, consuming, names, EventMetrics(registry))
+        publisher = Publisher(publishing, breaker)
+        events = RabbitEvents(tasks, publisher, consuming, names, EventMetrics(registry))
         yield RabbitBus(
             signals=signals,
             events=events,
-            hand_over=RabbitHandOver(publishing, names),
+            hand_over=RabbitHandOver(publisher, names),
             publishing=publishing,
             consuming=consuming,
             names=names,

@@ -18,7 +18,7 @@ from infra.rabbit.event_wire import packed
 from infra.rabbit.link import Link
 from infra.rabbit.listener import RabbitListener
 from infra.rabbit.names import Names
-from infra.rabbit.publisher import Channels, Outgoing, publish
+from infra.rabbit.publisher import Outgoing, Publisher
 from infra.rabbit.subscription import subscribed
 
 
@@ -28,13 +28,13 @@ class RabbitEvents:
     def __init__(
         self,
         tasks: Background,
-        publishing: Link[Channels],
+        publisher: Publisher,
         consuming: Link[AbstractConnection],
         names: Names,
         metrics: EventMetrics,
     ) -> None:
         self._tasks = tasks
-        self._publishing = publishing
+        self._publisher = publisher
         self._consuming = consuming
         self._names = names
         self._metrics = metrics
@@ -50,7 +50,7 @@ class RabbitEvents:
     async def consume(self, name: str, handle: Handle, batch: int) -> AsyncIterator[None]:
         self._metrics.begin(name)
         consumer = Consumer(name, handle, self._metrics)
-        rabbit = RabbitConsumer(consumer, batch, self._names, self.send)
+        rabbit = RabbitConsumer(consumer, batch, self._names, self._send_on)
         async with subscribed(self._tasks, self._consuming, name, rabbit.serve):
             yield
 
@@ -63,4 +63,8 @@ class RabbitEvents:
 
     async def send(self, batch: Sequence[Outgoing]) -> None:
         """Returns once RabbitMQ has them all. Raises Unavailable when that is not known."""
-        await publish(self._publishing, lambda channels: channels.events, batch)
+        await self._publisher.publish(lambda channels: channels.events, batch)
+
+    async def _send_on(self, batch: Sequence[Outgoing]) -> None:
+        """As `send`, however often it failed: a consumer refused at once would be given the same at once."""
+        await self._publisher.insist(lambda channels: channels.events, batch)

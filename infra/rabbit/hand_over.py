@@ -8,23 +8,22 @@ from uuid import UUID
 import aio_pika
 
 from infra.live.hand_over import message_for
-from infra.rabbit.link import Link
 from infra.rabbit.names import Names
-from infra.rabbit.publisher import Channels, Outgoing, publish
+from infra.rabbit.publisher import Outgoing, Publisher
 
 
 class RabbitHandOver:
     """See `domain.live.ports.HandOver`."""
 
-    def __init__(self, publishing: Link[Channels], names: Names) -> None:
-        self._publishing = publishing
+    def __init__(self, publisher: Publisher, names: Names) -> None:
+        self._publisher = publisher
         self._queue = names.tasks
 
     async def send(self, batches: Sequence[Sequence[UUID]]) -> None:
         if not batches:
             return
         outgoing = [self._outgoing(ids) for ids in batches]
-        await publish(self._publishing, lambda channels: channels.tasks, outgoing)
+        await self._publisher.publish(lambda channels: channels.tasks, outgoing)
 
     def _outgoing(self, ids: Sequence[UUID]) -> Outgoing:
         message = aio_pika.Message(

@@ -34,12 +34,18 @@ class Link(Generic[S]):
     """What `set_up` makes of the connection is its session, and ends with it."""
 
     def __init__(
-        self, url: str, name: str, set_up: Callable[[AbstractConnection], Awaitable[S]], lost: Counter
+        self,
+        url: str,
+        name: str,
+        set_up: Callable[[AbstractConnection], Awaitable[S]],
+        lost: Counter,
+        found: Callable[[], None],
     ) -> None:
         self._url = url
         self._name = name
         self._set_up = set_up
         self._lost = lost
+        self._found = found
         self._current: S | None = None
         self._up = asyncio.Event()
         self._over = asyncio.Event()
@@ -102,6 +108,7 @@ class Link(Generic[S]):
         if self._logged:
             log.info("RabbitMQ is connected again", extra={"link": self._name})
         self._logged = False
+        self._found()
 
     def _end_session(self) -> None:
         self._current = None
@@ -118,10 +125,17 @@ class Link(Generic[S]):
 
 @asynccontextmanager
 async def open_link(
-    url: str, name: str, set_up: Callable[[AbstractConnection], Awaitable[S]], lost: Counter
+    url: str,
+    name: str,
+    set_up: Callable[[AbstractConnection], Awaitable[S]],
+    lost: Counter,
+    found: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Link[S]]:
-    """Opens also when RabbitMQ cannot be reached; `name` is what RabbitMQ shows of the connection."""
-    link = Link(_named(url, name), name, set_up, lost)
+    """Opens also when RabbitMQ cannot be reached; `name` is what RabbitMQ shows of the connection.
+
+    `found` is told of each connection that is made.
+    """
+    link = Link(_named(url, name), name, set_up, lost, found)
     async with background() as tasks:
         tasks.start(link.keep(), f"link-{name}")
         await link.tried()

@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractMessage
+from aio_pika.exceptions import DeliveryError
 
 from domain.errors import Unavailable
+from domain.resilience.breaker import Verdict
+from infra.breakers import Breaker
 from infra.rabbit.faults import DEPENDENCY, told_as_unavailable
 from infra.rabbit.link import Link
 from infra.rabbit.names import Names
@@ -39,6 +42,9 @@ class Channels:
     signals: AbstractChannel
 
 
+Pick = Callable[[Channels], AbstractChannel]
+
+
 async def open_channels(connection: AbstractConnection, names: Names) -> Channels:
     channels = Channels(
         connection=connection,
@@ -50,20 +56,39 @@ async def open_channels(connection: AbstractConnection, names: Names) -> Channel
     return channels
 
 
-async def publish(
-    link: Link[Channels], pick: Callable[[Channels], AbstractChannel], batch: Sequence[Outgoing]
-) -> None:
-    """Returns once RabbitMQ has confirmed every message. Raises Unavailable when that is not known."""
-    channels = None
-    try:
-        with told_as_unavailable():
-            async with asyncio.timeout(CONFIRM_TIMEOUT + PER_MESSAGE * len(batch)):
-                channels = await link.ready()
-                await _confirmed(pick(channels), batch)
-    except Unavailable:
-        if channels is not None:
-            link.renew(channels)  # what is still unanswered on it must not be mistaken for later messages
-        raise
+class Publisher:
+    """Publishes over a link, in batches."""
+
+    def __init__(self, link: Link[Channels], breaker: Breaker) -> None:
+        self._link = link
+        self._breaker = breaker
+
+    async def publish(self, pick: Pick, batch: Sequence[Outgoing]) -> None:
+        """Returns once RabbitMQ has confirmed every message. Raises Unavailable when that is not known.
+
+        And at once, with nothing sent, while the breaker is open.
+        """
+        with self._breaker.guarding(_verdict_of):
+            await self.insist(pick, batch)
+
+    async def insist(self, pick: Pick, batch: Sequence[Outgoing]) -> None:
+        """The same, whatever the breaker says."""
+        channels = None
+        try:
+            with told_as_unavailable():
+                async with asyncio.timeout(CONFIRM_TIMEOUT + PER_MESSAGE * len(batch)):
+                    channels = await self._link.ready()
+                    await _confirmed(pick(channels), batch)
+        except Unavailable:
+            if channels is not None:
+                # What is still unanswered on it must not be mistaken for later messages.
+                self._link.renew(channels)
+            raise
+
+
+def _verdict_of(fault: Unavailable) -> Verdict:
+    """That no queue took a message is an answer."""
+    return Verdict.WORKS if isinstance(fault.__cause__, DeliveryError) else Verdict.FAILS
 
 
 async def _confirmed(channel: AbstractChannel, batch: Sequence[Outgoing]) -> None:

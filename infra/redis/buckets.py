@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,14 +12,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from domain.budgets.ports import Rates, Taken
+from domain.resilience.breaker import Verdict
+from infra.breakers import Breaker
 from infra.budgets.memory import MemoryBuckets
 from infra.redis.connecting import redis_pool
 from infra.settings import Settings
 
 log = logging.getLogger(__name__)
-
-ASIDE = 1.0
-"""How long Redis is left alone after a failure, in seconds."""
 
 TAKE = """
 local limit, refill, least, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -46,14 +44,21 @@ class RedisBuckets:
     """See `domain.budgets.ports.Buckets`. No call takes longer than `limit` seconds."""
 
     def __init__(
-        self, redis: Redis, rates: Rates, *, namespace: str, limit: float, registry: CollectorRegistry
+        self,
+        redis: Redis,
+        rates: Rates,
+        breaker: Breaker,
+        *,
+        namespace: str,
+        limit: float,
+        registry: CollectorRegistry,
     ) -> None:
         self._take = redis.register_script(TAKE)
         self._rates = rates
         self._namespace = namespace
         self._limit = limit
         self._local = MemoryBuckets(rates)
-        self._aside_until = 0.0
+        self._breaker = breaker
         self._bypasses = Counter(
             "carillon_budget_bypasses",
             "Times points were taken from a bucket of this process because Redis could not be asked",
@@ -61,13 +66,18 @@ class RedisBuckets:
         )
 
     async def take(self, tenant: str, least: int, most: int) -> Taken:
-        if time.monotonic() >= self._aside_until:
+        if self._breaker.admits():
+            verdict = Verdict.UNKNOWN
             try:
                 async with asyncio.timeout(self._limit):
-                    return await self._ask(tenant, least, most)
+                    taken = await self._ask(tenant, least, most)
+                verdict = Verdict.WORKS
+                return taken
             except (RedisError, OSError) as error:
-                self._aside_until = time.monotonic() + ASIDE
-                log.warning("budgets step around Redis: %r", error)
+                verdict = Verdict.FAILS
+                log.debug("a budget steps around Redis: %r", error)
+            finally:
+                self._breaker.tell(verdict)
         self._bypasses.inc()
         return await self._local.take(tenant, least, most)
 
@@ -82,10 +92,15 @@ class RedisBuckets:
 
 @asynccontextmanager
 async def open_redis_buckets(
-    settings: Settings, rates: Rates, registry: CollectorRegistry
+    settings: Settings, rates: Rates, registry: CollectorRegistry, breaker: Breaker
 ) -> AsyncIterator[RedisBuckets]:
     """Opens also when Redis cannot be reached."""
     async with Redis.from_pool(redis_pool(settings)) as redis:
         yield RedisBuckets(
-            redis, rates, namespace=settings.namespace, limit=settings.cache_timeout, registry=registry
+            redis,
+            rates,
+            breaker,
+            namespace=settings.namespace,
+            limit=settings.cache_timeout,
+            registry=registry,
         )

@@ -12,7 +12,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from domain.errors import Unavailable
+from domain.resilience.breaker import State, Verdict
 from infra.background import background
+from infra.breakers import Breaker
 from infra.cache.metrics import CacheMetrics
 from infra.cache.ports import Entry
 from infra.redis.connecting import redis_pool
@@ -33,10 +35,13 @@ OWED_TIMEOUT = 1.0
 class RedisCache:
     """See `infra.cache.ports.Cache`."""
 
-    def __init__(self, redis: Redis, *, ttl: float, limit: float, metrics: CacheMetrics) -> None:
+    def __init__(
+        self, redis: Redis, breaker: Breaker, *, ttl: float, limit: float, metrics: CacheMetrics
+    ) -> None:
         self._put = redis.register_script(PUT)
         self._lead = redis.register_script(LEAD)
         self._redis = redis
+        self._breaker = breaker
         self._ttl = int(ttl * 1_000)
         self._limit = limit
         self._metrics = metrics
@@ -71,17 +76,20 @@ class RedisCache:
             raise Unavailable("Redis") from error
 
     async def return_once(self) -> int:
-        """Tell Redis what it is owed, and use it again if that succeeds. How much was told."""
+        """Tell Redis what it is owed, and use it again once its breaker is closed by it. How much was told."""
         told = 0
         try:
             async with asyncio.timeout(OWED_TIMEOUT):
                 await self._redis.ping()
+            self._breaker.tell(Verdict.WORKS)
             while owed := self._outage.owed(OWED_BATCH):
                 await self._tell_owed(owed)
                 told += len(owed)
         except (RedisError, OSError):  # the outage goes on; it was logged when it began
+            self._breaker.tell(Verdict.FAILS)
             return told
-        self._outage.end()
+        if self._breaker.state is State.CLOSED:
+            self._outage.end()
         return told
 
     async def return_forever(self) -> None:
@@ -116,9 +124,14 @@ class RedisCache:
         if not self._outage.on:
             try:
                 async with asyncio.timeout(self._limit):
-                    return await call()
+                    answer = await call()
             except (RedisError, OSError) as error:
+                # At once, not at the fifth: what it was not told of must not be read from it.
                 self._outage.begin(error)
+                self._breaker.tell(Verdict.FAILS)
+            else:
+                self._breaker.tell(Verdict.WORKS)
+                return answer
         self._metrics.bypasses.inc(count)
         return None
 
@@ -136,11 +149,13 @@ def _value(raw: bytes | str | None) -> bytes | None:
 
 
 @asynccontextmanager
-async def open_redis_cache(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[RedisCache]:
+async def open_redis_cache(
+    settings: Settings, registry: CollectorRegistry, breaker: Breaker
+) -> AsyncIterator[RedisCache]:
     """Opens also when Redis cannot be reached."""
     redis = Redis.from_pool(redis_pool(settings))
     cache = RedisCache(
-        redis, ttl=settings.cache_ttl, limit=settings.cache_timeout, metrics=CacheMetrics(registry)
+        redis, breaker, ttl=settings.cache_ttl, limit=settings.cache_timeout, metrics=CacheMetrics(registry)
     )
     async with redis, background() as tasks:
         tasks.start(cache.return_forever(), "redis-return")

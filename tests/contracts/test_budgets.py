@@ -16,6 +16,7 @@ from infra.budgets.leased import LeasedBudgets
 from infra.budgets.memory import MemoryBuckets
 from infra.redis.buckets import open_redis_buckets
 from infra.settings import Settings
+from tests.support.breakers import a_breaker
 from tests.support.tcp_proxy import open_proxy
 from tests.support.waiting import until
 
@@ -35,7 +36,7 @@ def open_buckets(request: pytest.FixtureRequest, namespace: str) -> Opener:
         return memory
     url = RedisDsn(request.getfixturevalue("redis_url"))
     settings = Settings(redis_url=url, namespace=namespace, cache_timeout=5)
-    return lambda rates: open_redis_buckets(settings, rates, CollectorRegistry())
+    return lambda rates: open_redis_buckets(settings, rates, CollectorRegistry(), a_breaker())
 
 
 async def test_a_tenant_nothing_is_known_of_has_a_full_bucket(open_buckets: Opener) -> None:
@@ -117,7 +118,7 @@ async def test_without_redis_each_process_has_buckets_of_its_own(redis_url: str,
     registry = CollectorRegistry()
     async with open_proxy(redis_url) as proxy:
         settings = Settings(redis_url=RedisDsn(proxy.url), namespace=namespace, cache_timeout=1)
-        async with open_redis_buckets(settings, SLOW, registry) as buckets:
+        async with open_redis_buckets(settings, SLOW, registry, a_breaker()) as buckets:
             assert (await buckets.take("acme", 600, 600)).points == 600
             await proxy.refuse()
             assert (await buckets.take("acme", 600, 600)).points == 600, "of its own"

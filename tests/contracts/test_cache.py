@@ -20,6 +20,7 @@ from infra.cache.traced import TracedCache
 from infra.memory.cache import open_memory_cache
 from infra.redis.cache import RedisCache, open_redis_cache
 from infra.settings import Settings
+from tests.support.breakers import a_breaker
 from tests.support.tcp_proxy import TcpProxy, open_proxy
 from tests.support.waiting import until
 
@@ -37,7 +38,7 @@ def open_cache(request: pytest.FixtureRequest) -> Opener:
         return _open_traced
     url = RedisDsn(request.getfixturevalue("redis_url"))
     return lambda **changes: open_redis_cache(
-        Settings(redis_url=url, cache_timeout=PATIENT, **changes), CollectorRegistry()
+        Settings(redis_url=url, cache_timeout=PATIENT, **changes), CollectorRegistry(), a_breaker()
     )
 
 
@@ -167,12 +168,11 @@ async def proxy(redis_url: str) -> AsyncIterator[TcpProxy]:
 
 @asynccontextmanager
 async def through(
-    proxy: TcpProxy, limit: float = PATIENT
+    proxy: TcpProxy, limit: float = PATIENT, **changes: float
 ) -> AsyncIterator[tuple[RedisCache, CollectorRegistry]]:
     registry = CollectorRegistry()
-    async with open_redis_cache(
-        Settings(redis_url=RedisDsn(proxy.url), cache_timeout=limit), registry
-    ) as cache:
+    settings = Settings.model_validate({"redis_url": proxy.url, "cache_timeout": limit, **changes})
+    async with open_redis_cache(settings, registry, a_breaker(settings, registry, "Redis")) as cache:
         yield cache, registry
 
 
@@ -214,7 +214,7 @@ async def test_what_changed_while_redis_was_gone_is_not_served_from_it_afterward
 ) -> None:
     changed, same = f"{namespace}:changed", f"{namespace}:same"
     settings = Settings(redis_url=RedisDsn(redis_url), cache_timeout=PATIENT)
-    other_process = open_redis_cache(settings, CollectorRegistry())
+    other_process = open_redis_cache(settings, CollectorRegistry(), a_breaker())
     async with through(proxy) as (cache, _), other_process as other:
         await cache.put([Entry(changed, 1, b"one"), Entry(same, 1, b"one")])
         await proxy.refuse()

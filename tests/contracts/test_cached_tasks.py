@@ -29,6 +29,7 @@ from infra.postgres.rescue import PostgresRescue
 from infra.redis.cache import open_redis_cache
 from infra.settings import Settings
 from tests.contracts.test_tasks import *  # noqa: F403  the whole suite runs here once more, on this `storage`
+from tests.support.breakers import a_breaker
 from tests.support.services import REDIS
 from tests.support.storage import Storage, a_task, clock, due_in, ids, open_storage
 from tests.support.stores import StoredTasks
@@ -44,7 +45,7 @@ async def open_cache(kind: str) -> AsyncIterator[Cache]:
             yield memory
         return
     settings = Settings(redis_url=RedisDsn(REDIS.url), cache_timeout=5)
-    async with open_redis_cache(settings, CollectorRegistry()) as redis:
+    async with open_redis_cache(settings, CollectorRegistry(), a_breaker()) as redis:
         yield redis
 
 

@@ -26,6 +26,8 @@ RUNNING = 10
 WAITING = 20
 RETURN_SECONDS = 30.0
 CUTS, AT_ONCE = 15, 4
+FAILURES = 5
+"""After which reads are refused at once."""
 
 
 @pytest.mark.fault(7, "PostgreSQL away for 10 s; leases of 3 s")
@@ -59,6 +61,12 @@ async def test_clients_are_told_in_time_and_all_goes_on_when_it_is_back(behind: 
             "redis": "up",
             "rabbitmq": "up",
         }
+        await asyncio.gather(*(is_unavailable(client, READ, id=ids[-1]) for _ in range(FAILURES)))
+        began = time.monotonic()
+        for _ in range(FAILURES):
+            await is_unavailable(client, READ, id=ids[-1])
+        assert time.monotonic() - began < LIMIT, "together, though one of them may be the trial"
+        assert (await behind.readiness())[1]["breakers"]["postgres"] != "closed"
         # Long enough for what runs to be lost: its workers must stop it by themselves.
         await until(lambda: installation.said().count("the lease is lost") >= leases_lost + 2, 15)
         await behind.proxies.postgres.accept()

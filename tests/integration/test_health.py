@@ -68,6 +68,15 @@ async def test_without_what_it_can_do_without_it_is_degraded_and_serves(gone: st
     assert answer.json()["checks"][gone]["status"] == "down"
 
 
+async def test_the_state_of_each_breaker_is_shown() -> None:
+    def states() -> dict[str, str]:
+        return {"postgres": "closed", "redis": "half_open"}
+
+    app = Starlette(routes=[Route("/health/readiness", Readiness({"redis": up}, states).answer)])
+    answer = await ask(app, "/health/readiness")
+    assert (answer.status_code, answer.json()["breakers"]) == (200, states())
+
+
 async def test_dependencies_that_do_not_answer_cost_one_time_limit_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

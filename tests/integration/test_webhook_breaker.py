@@ -22,6 +22,7 @@ from infra.http.client import HttpWebhooks
 from infra.http.destination import Rules
 from infra.http.signing import Signer
 from infra.system import draw
+from tests.support.breakers import a_board
 from tests.support.storage import Storage, a_task
 from tests.support.waiting import until
 from tests.support.webhook_receiver import CALL, Receiver, Told, receiving, settings, status
@@ -42,7 +43,7 @@ class Sending:
             httpcore2.AnyIOBackend(),
             signer=Signer(None),
             seals=HeaderSeals(KeyRing()),
-            breakers=HostBreakers(self.clock, draw, self.registry, policy),
+            breakers=HostBreakers(self.clock, draw, self.registry, policy, a_board(registry=self.registry)),
             clock=self.clock,
             timeout=5,
             registry=self.registry,
@@ -51,8 +52,8 @@ class Sending:
     async def to(self, receiver: Receiver, call: Call = CALL) -> Outcome:
         return await self.webhooks.send(Http(url=receiver.url), call)
 
-    def figure(self, name: str, **labels: str) -> float:
-        return self.registry.get_sample_value(name, labels) or 0.0
+    def figure(self, figure: str, **labels: str) -> float:
+        return self.registry.get_sample_value(figure, labels) or 0.0
 
 
 async def _numbers_alone(host: str, port: int) -> list[str]:
@@ -78,6 +79,8 @@ async def test_after_so_many_failures_the_host_is_not_called_and_no_attempt_is_u
         other = replace(CALL, tenant="other")
         assert isinstance(await sending.to(down, other), Failed), "nor is another tenant"
     assert sending.figure("carillon_webhook_breakers_open") == 1
+    assert sending.figure("carillon_breaker_open", name="webhooks") == 1
+    assert sending.figure("carillon_breaker_changes_total", name="webhooks", to="open") == 1
     assert sending.figure("carillon_webhooks_total", outcome="put_off") == 1
     assert sending.figure("carillon_webhooks_total", outcome="failed") == 4
 
@@ -108,7 +111,7 @@ async def test_a_closed_port_and_a_blocked_address_are_told_apart() -> None:
 
 
 async def test_one_trial_is_made_when_the_pause_is_over_and_its_success_lets_everyone_through() -> None:
-    sending = Sending(BreakerPolicy(failures=2, first_pause=0.05))
+    sending = Sending(BreakerPolicy(failures=2, first_pause=0.05, successes=1))
     answers = [DOWN, DOWN, status("200 OK")]
     held = asyncio.Event()
 
@@ -132,7 +135,7 @@ async def test_one_trial_is_made_when_the_pause_is_over_and_its_success_lets_eve
 
 
 async def test_a_trial_that_is_cancelled_does_not_keep_the_others_away() -> None:
-    sending = Sending(BreakerPolicy(failures=1, first_pause=0.01))
+    sending = Sending(BreakerPolicy(failures=1, first_pause=0.01, successes=1))
     started, over = asyncio.Event(), asyncio.Event()
 
     async def hang(writer: asyncio.StreamWriter) -> None:

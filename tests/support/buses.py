@@ -24,6 +24,7 @@ from infra.memory.broker import build_stub_broker
 from infra.memory.bus import open_memory_bus
 from infra.rabbit.bus import RabbitBus, open_rabbit_bus
 from infra.settings import Settings
+from tests.support.breakers import a_breaker
 from tests.support.services import RABBIT
 from tests.support.storage import TRACEPARENT, clock, ids
 
@@ -61,8 +62,8 @@ async def open_two(kind: str, namespace: str) -> AsyncIterator[tuple[Bus, Bus]]:
 async def open_rabbit(
     namespace: str, url: str = RABBIT.url, registry: CollectorRegistry | None = None
 ) -> AsyncIterator[RabbitBus]:
-    settings = rabbit_settings(namespace, url)
-    async with open_rabbit_bus(settings, registry or CollectorRegistry()) as bus:
+    settings, registry = rabbit_settings(namespace, url), registry or CollectorRegistry()
+    async with open_rabbit_bus(settings, registry, a_breaker(settings, registry, "RabbitMQ")) as bus:
         yield bus
 
 

@@ -28,6 +28,7 @@ SHORT_LEASES = {
     "CARILLON_LEASE_MARGIN": "0.5",
     "CARILLON_RESCUE_INTERVAL": "0.5",
     "CARILLON_HANDOVER_TIMEOUT": "3",
+    "CARILLON_BREAKER_RESET": "3",
 }
 """So that what takes up to forty seconds in production takes four."""
 

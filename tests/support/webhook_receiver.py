@@ -12,15 +12,18 @@ from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
 
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from domain.actions.model import Call, Http, Outcome
+from domain.resilience.breaker import BreakerPolicy
 from infra.encryption.headers import HeaderSeals
 from infra.encryption.keys import KeyRing, new_key, read_keys
 from infra.http.breaking import HostBreakers
 from infra.http.client import build_webhooks
 from infra.http.signing import Signer
 from infra.settings import Settings
+from tests.support.breakers import a_board
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -52,7 +55,7 @@ class Told:
 PLAIN: Any = {
     "signer": Signer(None),
     "seals": HeaderSeals(KeyRing()),
-    "breakers": HostBreakers(Told(), lambda: 0.5),
+    "breakers": HostBreakers(Told(), lambda: 0.5, CollectorRegistry(), BreakerPolicy(), a_board()),
     "clock": Told(),
 }
 """A client that signs nothing and opens nothing."""

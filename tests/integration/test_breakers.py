@@ -1,0 +1,243 @@
+"""What is gone is left alone after some failures: callers hear so at once, and it is used when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from domain.budgets.ports import Rates
+from domain.errors import Unavailable
+from domain.resilience.breaker import State
+from infra.background import background
+from infra.breakers import Breaker
+from infra.postgres.database import Database, DatabaseMetrics, open_database
+from infra.postgres.figures import PostgresFigures
+from infra.postgres.reading import Reading
+from infra.rabbit.bus import RabbitBus, open_rabbit_bus
+from infra.redis.buckets import open_redis_buckets
+from infra.redis.cache import open_redis_cache
+from infra.settings import Settings
+from tests.support.breakers import a_breaker
+from tests.support.tcp_proxy import TcpProxy, open_proxy
+from tests.support.waiting import until
+
+FAILURES = 3
+LONG = 600.0
+"""Seconds: no test waits for the pause itself."""
+AT_ONCE = 0.1
+CHANGES = "carillon_breaker_changes_total"
+LIMIT = 0.4
+LOSSES = pytest.mark.parametrize("loss", ["hang", "refuse"])
+
+
+def settings(reset: float = LONG, **changes: object) -> Settings:
+    return Settings.model_validate({"breaker_failures": FAILURES, "breaker_reset": reset, **changes})
+
+
+async def lose(proxy: TcpProxy, loss: str) -> None:
+    if loss == "hang":
+        proxy.hang()
+    else:
+        await proxy.refuse()
+
+
+# PostgreSQL
+
+
+@asynccontextmanager
+async def reading(
+    url: str, registry: CollectorRegistry, limit: float = LIMIT, reset: float = LONG
+) -> AsyncIterator[tuple[Database, Breaker]]:
+    """As the services have it, but for the limit."""
+    breaker = a_breaker(settings(reset), registry, "PostgreSQL")
+    async with (
+        open_database(
+            url, size=4, limit=limit, metrics=DatabaseMetrics(registry), reading=Reading(breaker)
+        ) as database,
+        background() as tasks,
+    ):
+        tasks.start(breaker.look_forever(PostgresFigures(database).ping), "look")
+        yield database, breaker
+
+
+async def read(database: Database, statement: str = "select 1", tenant: str | None = "acme") -> None:
+    async with database.read("test", tenant) as connection:
+        await connection.execute(statement)
+
+
+async def fails(database: Database, statement: str = "select 1", tenant: str | None = "acme") -> float:
+    """How long it took to be told."""
+    began = time.perf_counter()
+    with pytest.raises(Unavailable, match="PostgreSQL"):
+        await read(database, statement, tenant)
+    return time.perf_counter() - began
+
+
+@pytest.mark.postgres
+@LOSSES
+async def test_who_reads_is_told_at_once_that_postgresql_is_gone_and_reads_soon_after_its_return(
+    database_url: str, loss: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "infra.breakers")
+    registry = CollectorRegistry()
+    async with open_proxy(database_url) as proxy, reading(proxy.url, registry) as (database, breaker):
+        await read(database)
+        await lose(proxy, loss)
+        for _ in range(FAILURES):
+            assert breaker.state is State.CLOSED
+            waited = await fails(database)
+            assert (waited > LIMIT / 2) == (loss == "hang")
+        assert breaker.state is State.OPEN
+        assert registry.get_sample_value("carillon_breaker_open", {"name": "postgresql"}) == 1
+        assert max([await fails(database) for _ in range(20)]) < AT_ONCE
+        await proxy.accept()
+        await until(lambda: breaker.state is State.CLOSED, 10)
+        await read(database)
+    changes = {
+        state: registry.get_sample_value(CHANGES, {"name": "postgresql", "to": state.value}) for state in State
+    }
+    assert changes == {State.OPEN: 1, State.HALF_OPEN: 1, State.CLOSED: 1}
+    told = [record.getMessage() for record in caplog.records if record.name == "infra.breakers"]
+    assert told == [f"the breaker of postgresql is {state}" for state in ("open", "half_open", "closed")]
+
+
+@pytest.mark.postgres
+async def test_one_reader_tries_after_the_pause_while_the_others_are_still_refused(database_url: str) -> None:
+    async with (
+        open_proxy(database_url) as proxy,
+        reading(proxy.url, CollectorRegistry(), reset=0.05) as (database, breaker),
+    ):
+        await lose(proxy, "hang")
+        await asyncio.gather(*(fails(database) for _ in range(FAILURES)))
+        assert breaker.state is State.OPEN
+        await asyncio.sleep(0.06)
+        waited = sorted(await asyncio.gather(*(fails(database) for _ in range(10))))
+        assert waited[-2] < AT_ONCE < LIMIT / 2 < waited[-1]
+
+
+@pytest.mark.postgres
+async def test_questions_that_take_too_long_do_not_stop_the_others_from_being_asked(database_url: str) -> None:
+    async with reading(database_url, CollectorRegistry(), limit=1) as (database, breaker):
+        for _ in range(2 * FAILURES):
+            await fails(database, "select pg_sleep(5)")
+        assert breaker.state is State.CLOSED
+        await read(database, tenant="other")
+
+
+@pytest.mark.postgres
+async def test_those_who_had_to_wait_for_a_connection_do_not_stop_the_others(database_url: str) -> None:
+    """More of them than there are connections, none of which is free in time."""
+    async with reading(database_url, CollectorRegistry(), limit=1) as (database, breaker):
+        dear = [fails(database, "select pg_sleep(5)") for _ in range(5 * FAILURES)]
+        await asyncio.gather(*dear, return_exceptions=True)
+        assert breaker.state is State.CLOSED
+        await read(database, tenant="other")
+
+
+@pytest.mark.postgres
+async def test_the_engine_s_work_and_changes_go_on_trying(database_url: str) -> None:
+    async with (
+        open_proxy(database_url) as proxy,
+        reading(proxy.url, CollectorRegistry()) as (database, breaker),
+    ):
+        await proxy.refuse()
+        for _ in range(FAILURES):
+            await fails(database)
+        await proxy.accept()
+        assert breaker.state is not State.CLOSED
+        async with database.transaction("test", "acme") as connection:
+            await connection.execute("select 1")
+
+
+# Redis
+
+
+@pytest.mark.redis
+@LOSSES
+async def test_budgets_wait_for_a_redis_that_is_gone_a_few_times_and_then_no_more(
+    redis_url: str, namespace: str, loss: str
+) -> None:
+    given = settings(reset=0.2, namespace=namespace, cache_timeout=0.3)
+    rates = Rates(limit=1_000_000, refill_per_second=1)
+    async with open_proxy(redis_url) as proxy:
+        given = given.model_copy(update={"redis_url": proxy.url})
+        breaker = a_breaker(given, name="Redis")
+        async with open_redis_buckets(given, rates, CollectorRegistry(), breaker) as buckets:
+            await buckets.take("acme", 1, 1)
+            await lose(proxy, loss)
+            for _ in range(FAILURES):
+                assert (await buckets.take("acme", 1, 1)).points == 1
+            assert breaker.state is State.OPEN
+            began = time.perf_counter()
+            for _ in range(100):
+                await buckets.take("acme", 1, 1)
+            assert time.perf_counter() - began < 0.2 + AT_ONCE
+            await proxy.accept()
+
+            async def is_asked_again() -> bool:
+                await buckets.take("acme", 1, 1)
+                return breaker.state is State.CLOSED
+
+            await until(is_asked_again, 10)
+
+
+@pytest.mark.redis
+async def test_the_cache_finds_a_redis_that_is_back_and_closes_its_breaker(
+    redis_url: str, namespace: str
+) -> None:
+    registry = CollectorRegistry()
+    async with open_proxy(redis_url) as proxy:
+        given = settings(redis_url=proxy.url, cache_timeout=0.3)
+        breaker = a_breaker(given, registry, "Redis")
+        async with open_redis_cache(given, registry, breaker) as cache:
+            await proxy.refuse()
+            await cache.get([f"{namespace}:a"])
+            await until(lambda: breaker.state is State.OPEN, 10)
+            assert registry.get_sample_value("carillon_breaker_open", {"name": "redis"}) == 1
+            await proxy.accept()
+            await until(lambda: breaker.state is State.CLOSED, 10)
+            asked = registry.get_sample_value("carillon_cache_operations_total", {"outcome": "miss"})
+            await cache.get([f"{namespace}:a"])
+            after = registry.get_sample_value("carillon_cache_operations_total", {"outcome": "miss"})
+            assert (after or 0) - (asked or 0) == 1, "it is used again"
+
+
+# RabbitMQ
+
+
+@asynccontextmanager
+async def publishing(url: str, namespace: str) -> AsyncIterator[tuple[RabbitBus, Breaker]]:
+    given = settings(amqp_url=url, namespace=namespace)
+    breaker = a_breaker(given, name="RabbitMQ")
+    async with open_rabbit_bus(given, CollectorRegistry(), breaker) as bus:
+        yield bus, breaker
+
+
+@pytest.mark.rabbit
+@LOSSES
+async def test_what_is_published_is_refused_at_once_while_rabbitmq_is_gone_and_goes_out_when_it_is_back(
+    amqp_url: str, namespace: str, loss: str
+) -> None:
+    async with open_proxy(amqp_url) as proxy, publishing(proxy.url, namespace) as (bus, breaker):
+        await bus.hand_over.send([[uuid4()]])
+        await lose(proxy, loss)
+        for _ in range(FAILURES):
+            with pytest.raises(Unavailable, match="RabbitMQ"):
+                await bus.hand_over.send([[uuid4()]])
+        assert breaker.state is State.OPEN
+        began = time.perf_counter()
+        for _ in range(20):
+            with pytest.raises(Unavailable, match="RabbitMQ"):
+                await bus.hand_over.send([[uuid4()]])
+        assert time.perf_counter() - began < AT_ONCE
+        await proxy.accept()
+        await until(lambda: breaker.state is State.HALF_OPEN, 15)
+        await bus.hand_over.send([[uuid4()]])
+        await until(lambda: breaker.state is State.CLOSED)
