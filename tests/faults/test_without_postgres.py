@@ -61,7 +61,7 @@ async def test_clients_are_told_in_time_and_all_goes_on_when_it_is_back(behind: 
             "redis": "up",
             "rabbitmq": "up",
         }
-        await asyncio.gather(*(is_unavailable(client, READ, id=ids[-1]) for _ in range(FAILURES)))
+        await asyncio.gather(*(client.post(READ, id=ids[-1]) for _ in range(FAILURES)))
         began = time.monotonic()
         for _ in range(FAILURES):
             await is_unavailable(client, READ, id=ids[-1])
