@@ -217,7 +217,13 @@ def _check_preflight(request: Request, origins: Origins) -> None:
         raise _Refused(403, "PREFLIGHT_REQUIRED", message)
 
 
-_STATUSES = {"UNAVAILABLE": 503, "TIMEOUT": 504, "BUDGET_EXCEEDED": 429, "TENANT_BUSY": 429}
+_STATUSES = {
+    "UNAVAILABLE": 503,
+    "TIMEOUT": 504,
+    "BUDGET_EXCEEDED": 429,
+    "TENANT_BUSY": 429,
+    "OVERLOADED": 503,
+}
 """By the code that all errors of an answer have."""
 
 
@@ -252,5 +258,5 @@ def _respond(request: Request, status: int, text: str, headers: dict[str, str] |
     if request.method == "GET":
         headers |= {"cache-control": "no-store", "vary": "accept"}
     if status == 503:  # noqa: PLR2004  Service Unavailable
-        headers["retry-after"] = RETRY_AFTER
+        headers.setdefault("retry-after", RETRY_AFTER)
     return Response(text, status, headers)

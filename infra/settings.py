@@ -144,6 +144,13 @@ class Settings(BaseSettings):
     budget_refill: int = Field(default=100_000, ge=1, le=2**31 - 1)
     """Points that come back each second."""
 
+    # Backpressure: while more is due and not started, and the oldest for longer, no tasks are made over GraphQL
+    overload_tenant_tasks: int = Field(default=5_000, ge=1)
+    """Of one tenant."""
+    overload_tasks: int = Field(default=50_000, ge=1)
+    """Of all tenants together."""
+    overload_seconds: float = Field(default=5, gt=0)
+
     # The engine
     worker_slots: int = Field(default=100, ge=1, le=10_000)
     worker_threads: int = Field(default=8, ge=1, le=64)

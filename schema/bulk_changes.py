@@ -11,6 +11,7 @@ from domain.errors import Invalid
 from domain.tasks.bulk import DEFAULT_LIMIT, MAX_LIMIT
 from domain.tasks.listing import TaskFilter
 from domain.tenancy.permissions import Permission
+from schema.backpressure import adds_work
 from schema.context import Ask
 from schema.filters import TaskFilterInput, read_filter
 from schema.permissions import changes
@@ -52,6 +53,7 @@ class CancelTasksPayload:
     errors: list[UserError] = strawberry.field(description=_ERRORS)
 
 
+@adds_work
 @changes(Permission.CHANGE)
 async def replay_tasks(
     info: Ask, input: Annotated[ReplayTasksInput, strawberry.argument(description="Which ones.")]

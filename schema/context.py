@@ -22,6 +22,7 @@ from domain.notifications.ports import NotificationFeed, Notifications
 from domain.notifications.service import NotificationService
 from domain.queues.ports import Queues
 from domain.queues.service import QueueService
+from domain.resilience.backlogs import Backpressure
 from domain.schedules.ports import Recurrences, Schedules
 from domain.schedules.service import ScheduleService
 from domain.tasks.bulk import BulkService, BulkTasks
@@ -77,6 +78,8 @@ class Services(Protocol):
     @property
     def budgets(self) -> Budgets: ...
     @property
+    def backpressure(self) -> Backpressure: ...
+    @property
     def audit_log(self) -> AuditLog: ...
     @property
     def dead_letters(self) -> Mapping[str, DeadLetters]: ...
@@ -103,6 +106,7 @@ class Context:
     handlers: Handlers
     recurrences: Recurrences
     budgets: Budgets
+    backpressure: Backpressure
     audit_log: AuditLog
     clock: Clock
     ids: Ids
@@ -190,6 +194,7 @@ class Contexts:
             handlers=services.handlers,
             recurrences=services.recurrences,
             budgets=services.budgets,
+            backpressure=services.backpressure,
             audit_log=services.audit_log,
             clock=services.clock,
             ids=services.ids,

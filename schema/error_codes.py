@@ -55,6 +55,12 @@ CODES = (
     ErrorCode("NOT_ACCEPTABLE", "406", NO, "A subscription is followed as events, or over a websocket."),
     ErrorCode("NOT_FOUND", "200", NO, "There is no such thing, or it is not the caller's."),
     ErrorCode(
+        "OVERLOADED",
+        "503",
+        "after `retryAfter` seconds",
+        "Too much is due and not started: no tasks are made just now. Reading goes on.",
+    ),
+    ErrorCode(
         "PAGE_TOO_LARGE",
         "400",
         NO,
@@ -92,6 +98,7 @@ LIMITS = frozenset(
         "LISTS_TOO_LONG",
         "LIST_TOO_LONG",
         "NESTED_TOO_DEEPLY",
+        "OVERLOADED",
         "PAGE_TOO_LARGE",
         "TENANT_BUSY",
         "TOO_DEEP",

@@ -12,6 +12,7 @@ from domain.budgets.ports import BudgetExceeded
 from domain.clock import Ids
 from domain.errors import Forbidden, Refusal, Unavailable
 from domain.live.ports import Resync
+from domain.resilience.backlogs import Overloaded
 from schema.echoes import shortened
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def _entry(error: GraphQLError | Exception, ids: Ids, logged: dict[int, str]) ->
     elif isinstance(cause, Unavailable):
         message = str(cause)
         extensions = {"code": cause.code, "retryable": True}
-    elif isinstance(cause, BudgetExceeded):
+    elif isinstance(cause, BudgetExceeded | Overloaded):
         message = str(cause)
         extensions = {"code": cause.code, "retryable": True, "retryAfter": round(cause.retry_after, 3)}
     elif isinstance(cause, Refusal | Resync | Forbidden):

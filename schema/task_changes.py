@@ -12,6 +12,7 @@ from domain.tasks.model import Task
 from domain.tenancy.model import Caller
 from domain.tenancy.permissions import Permission
 from schema.absent import given
+from schema.backpressure import adds_work
 from schema.context import Ask
 from schema.ids import read_task_id
 from schema.permissions import changes
@@ -53,6 +54,7 @@ class DeleteTaskPayload:
     errors: list[UserError] = strawberry.field(description=_ERRORS)
 
 
+@adds_work
 @changes(Permission.CHANGE)
 async def create_task(
     info: Ask, input: Annotated[CreateTaskInput, strawberry.argument(description="The task.")]
@@ -65,6 +67,7 @@ async def create_task(
     return CreateTaskPayload(task=_shown(caller, added.task), created=added.created, errors=[])
 
 
+@adds_work
 @changes(Permission.CHANGE)
 async def create_tasks(
     info: Ask, input: Annotated[CreateTasksInput, strawberry.argument(description="The tasks.")]

@@ -108,6 +108,10 @@ class TaskService:
         task = await self._tasks.find_by_key(caller.tenant, key)
         return task if task is not None and caller.may_see(task.owner) else None
 
+    async def has(self, caller: Caller, key: str) -> bool:
+        """Whether the key names a task, whoever's of the tenant."""
+        return await self._tasks.find_by_key(caller.tenant, key) is not None
+
     async def page(
         self,
         caller: Caller,

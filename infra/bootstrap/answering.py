@@ -39,6 +39,7 @@ async def open_api_services(settings: Settings) -> AsyncIterator[ApiServices]:
             ) as activity_feed,
             _open_callers(services) as callers,
             _open_budgets(services) as budgets,
+            services.open_backpressure() as backpressure,
             _open_known_documents(services) as known_documents,
         ):
 
@@ -55,6 +56,7 @@ async def open_api_services(settings: Settings) -> AsyncIterator[ApiServices]:
                     activity_feed=activity_feed,
                     callers=callers,
                     budgets=budgets,
+                    backpressure=backpressure,
                     known_documents=known_documents,
                 )
 

@@ -36,6 +36,7 @@ from infra.postgres.activity import PostgresActivity
 from infra.postgres.adding import open_adding
 from infra.postgres.attempts import PostgresAttempts
 from infra.postgres.audit_log import open_audit_log
+from infra.postgres.backlogs import open_backlogs
 from infra.postgres.bulk import PostgresBulkTasks
 from infra.postgres.database import DatabaseMetrics
 from infra.postgres.documents import PostgresDocuments
@@ -139,6 +140,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             due_tasks=PostgresDueTasks(databases.engine, databases.patient, forgetting.changed),
             attempts=PostgresAttempts(databases.engine, forgetting.changed),
             activity=PostgresActivity(database),
+            open_backpressure=partial(open_backlogs, settings, database, registry),
             open_workers=partial(open_workers, url, settings, database_metrics),
             rescue=PostgresRescue(database, forgetting.changed),
             retention=PostgresRetention(databases.pruning, forgetting.changed),

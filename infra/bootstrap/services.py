@@ -23,6 +23,7 @@ from domain.live.outbox import Outbox
 from domain.live.ports import Events, HandOver, Signals, TaskFeed
 from domain.notifications.ports import NotificationFeed, Notifications
 from domain.queues.ports import Queues
+from domain.resilience.backlogs import Backpressure
 from domain.retention.ports import Retention
 from domain.schedules.ports import Firing, Recurrences, Schedules
 from domain.tasks.bulk import BulkTasks
@@ -55,6 +56,7 @@ class Services:
     due_tasks: DueTasks
     attempts: Attempts
     activity: Activity
+    open_backpressure: Callable[[], AbstractAsyncContextManager[Backpressure]]
     open_workers: Callable[[], AbstractAsyncContextManager[Workers]]
     """The leases of workers, over a connection of its own: they are renewed on another loop."""
     rescue: Rescue
@@ -93,4 +95,5 @@ class ApiServices(Services):
     activity_feed: ActivityFeed
     callers: Callers
     budgets: Budgets
+    backpressure: Backpressure
     known_documents: KnownDocuments

@@ -21,6 +21,7 @@ from domain.dead_letters.service import Settling
 from domain.errors import ForbiddenUrl, Invalid, UnknownHandler
 from domain.live.ports import Signal, SignalWatch
 from domain.notifications.model import Notification, NotificationKind
+from domain.resilience.backlogs import BacklogLimits, Backlogs
 from domain.tasks.model import Task
 from domain.tasks.service import TaskService
 from domain.tenancy.model import Caller
@@ -49,6 +50,7 @@ Item = TypeVar("Item")
 NOW = datetime(2030, 1, 31, 8, tzinfo=UTC)
 TENANT = "acme"
 RATES = Rates(limit=1_000_000, refill_per_second=100_000)
+LIMITS = BacklogLimits(tenant_tasks=100, tasks=1_000, seconds=5)
 CALLER = Caller(tenant=TENANT)
 TRACEPARENT = f"00-{'a' * 32}-{'b' * 16}-01"
 POLL = timedelta(seconds=1)
@@ -195,6 +197,7 @@ class Face:
     recurrences: ReadRecurrences = field(default_factory=ReadRecurrences)
     origins: Rules = field(default_factory=Rules)
     budgets: LeasedBudgets = field(default_factory=lambda: LeasedBudgets(MemoryBuckets(RATES), RATES))
+    backpressure: Backlogs = field(default_factory=lambda: Backlogs(LIMITS))
     calls: list[str] = field(default_factory=list)
     settled: list[tuple[Settling, str, int]] = field(default_factory=list)
 
