@@ -59,7 +59,7 @@ async def reading(
     breaker = a_breaker(settings(reset), registry, "PostgreSQL")
     async with (
         open_database(
-            url, size=4, limit=limit, metrics=DatabaseMetrics(registry), reading=Reading(breaker)
+            url, size=8, limit=limit, metrics=DatabaseMetrics(registry), reading=Reading(breaker)
         ) as database,
         background() as tasks,
     ):
@@ -135,7 +135,7 @@ async def test_questions_that_take_too_long_do_not_stop_the_others_from_being_as
 async def test_those_who_had_to_wait_for_a_connection_do_not_stop_the_others(database_url: str) -> None:
     """More of them than there are connections, none of which is free in time."""
     async with reading(database_url, CollectorRegistry(), limit=1) as (database, breaker):
-        dear = [fails(database, "select pg_sleep(5)") for _ in range(5 * FAILURES)]
+        dear = [fails(database, "select pg_sleep(5)", f"tenant-{number}") for number in range(10 * FAILURES)]
         await asyncio.gather(*dear, return_exceptions=True)
         assert breaker.state is State.CLOSED
         await read(database, tenant="other")
