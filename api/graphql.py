@@ -26,6 +26,7 @@ from api.origins import Origins
 from api.payloads import MAX_BYTES, Malformed, error_entry, read_json, read_operation, write_json
 from api.query_string import PREFLIGHT_HEADERS, may_be_forged, read_query_string
 from api.revalidating import revalidated
+from api.shedding import Shed, Shedding
 from api.websocket_messages import PROTOCOL
 from domain.errors import Unauthenticated, Unavailable
 from schema.operations import Kind, OperationRequest, Result
@@ -42,13 +43,19 @@ RETRY_AFTER = "1"
 
 class GraphQLOverHttp:
     def __init__(
-        self, graph: Graph, origins: Origins, connections: LiveConnections, most_batched: int = 0
+        self,
+        graph: Graph,
+        origins: Origins,
+        connections: LiveConnections,
+        shedding: Shedding,
+        most_batched: int = 0,
     ) -> None:
         """`most_batched` operations may come as one list; with 0 lists are refused."""
         self._most_batched = most_batched
         self._graph = graph
         self._origins = origins
         self._connections = connections
+        self._shedding = shedding
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._answer(Request(scope, receive))
@@ -71,6 +78,9 @@ class GraphQLOverHttp:
         except Unavailable as fault:
             self._graph.count_failed()
             refused = _Refused(503, fault.code, str(fault), retryable=True)
+        except Shed as shed:
+            self._graph.metrics.limits.labels(shed.code.lower()).inc()
+            refused = _Refused(503, shed.code, str(shed), retryable=True, retryAfter=shed.retry_after)
         except _Refused as answer:
             refused = answer
         except ClientDisconnect:
@@ -95,8 +105,13 @@ class GraphQLOverHttp:
         credential = credential_in(request.headers)
         session = await begin_session(self._graph.callers, self._graph.clock, credential)
         value = await self._read(request)
-        if isinstance(value, list):
-            return await self._answer_batch(request, value, session)
+        # Not before: a body that is long on its way would pass for work.
+        with self._shedding.admit():
+            if isinstance(value, list):
+                return await self._answer_batch(request, value, session)
+            return await self._answer_one(request, value, session)
+
+    async def _answer_one(self, request: Request, value: object, session: Session) -> Response:
         sent, _ = read_operation(value)
         operation = await self._graph.admit(sent, session.caller())
         if isinstance(operation, Result):
@@ -182,10 +197,11 @@ class _Refused(Exception):  # noqa: N818  an answer, not a fault
         headers: dict[str, str] | None = None,
         *,
         retryable: bool = False,
+        **told: object,
     ) -> None:
         super().__init__(message)
         self.status = status
-        told = {"retryable": True} if retryable else {}
+        told = {"retryable": True, **told} if retryable else told
         self.body = {"errors": [error_entry(code, message, **told)]}
         self.headers = headers or {}
 

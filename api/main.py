@@ -22,8 +22,10 @@ from api.health import Check, Readiness, liveness
 from api.live_connections import LiveConnections
 from api.metrics import ApiMetrics, MetricsPage
 from api.origins import Origins
+from api.shedding import Shedding
 from api.trace import Traced
 from api.websocket import GraphQLOverWebsocket
+from domain.resilience.concurrency import ConcurrencyPolicy
 from infra.bootstrap import ApiServices
 from infra.settings import Settings
 from infra.telemetry.spans import new_traceparent, span
@@ -64,6 +66,11 @@ def create_app(services: ApiServices) -> ASGIApp:
         most_batched=settings.max_batch,
         log_share=settings.log_requests,
         breakers=services.breakers.states,
+        concurrency=ConcurrencyPolicy(
+            least=settings.api_concurrency_least,
+            most=settings.api_concurrency_most,
+            unnoticed=settings.api_unnoticed_latency,
+        ),
     )
 
 
@@ -95,11 +102,14 @@ def application(
     most_batched: int = 0,
     log_share: float = 0,
     breakers: Callable[[], Mapping[str, str]] = dict,
+    concurrency: ConcurrencyPolicy = ConcurrencyPolicy(),  # noqa: B008  it is frozen
 ) -> ASGIApp:
     # A page of another site may point a name of its own at this machine; its requests carry that name.
     named_as_allowed = Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
     connections = LiveConnections(tenant_connections, graph.metrics)
-    over_http: ASGIApp = GraphQLOverHttp(graph, origins, connections, most_batched)
+    over_http: ASGIApp = GraphQLOverHttp(
+        graph, origins, connections, Shedding(concurrency, registry), most_batched
+    )
     for wrap, arguments, named in reversed([named_as_allowed, *origins.answering()]):
         over_http = wrap(over_http, *arguments, **named)
     over_websockets = GraphQLOverWebsocket(graph, origins, connections)

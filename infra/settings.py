@@ -151,6 +151,12 @@ class Settings(BaseSettings):
     """Of all tenants together."""
     overload_seconds: float = Field(default=5, gt=0)
 
+    # How many requests of GraphQL over HTTP an API process executes at once: found out from how long they take
+    api_concurrency_least: int = Field(default=4, ge=1)
+    api_concurrency_most: int = Field(default=1_000, ge=1)
+    api_unnoticed_latency: float = Field(default=0.05, ge=0)
+    """What takes no longer is quick enough, whatever it would take unloaded; a high one lets all in."""
+
     # The engine
     worker_slots: int = Field(default=100, ge=1, le=10_000)
     worker_threads: int = Field(default=8, ge=1, le=64)
@@ -217,6 +223,12 @@ class Settings(BaseSettings):
     def _lease_outlives_a_missed_beat(self) -> Self:
         if 2 * self.heartbeat > self.lease - self.lease_margin:
             raise ValueError("lease minus lease_margin must be at least twice the heartbeat")
+        return self
+
+    @model_validator(mode="after")
+    def _concurrency_has_a_range(self) -> Self:
+        if self.api_concurrency_least > self.api_concurrency_most:
+            raise ValueError("api_concurrency_least must be at most api_concurrency_most")
         return self
 
     @model_validator(mode="after")

@@ -58,7 +58,7 @@ CODES = (
         "OVERLOADED",
         "503",
         "after `retryAfter` seconds",
-        "Too much is due and not started: no tasks are made just now. Reading goes on.",
+        "Too much is due, so that no tasks are made; or more is asked at once than can be answered soon.",
     ),
     ErrorCode(
         "PAGE_TOO_LARGE",

@@ -22,6 +22,7 @@ from domain.budgets.ports import Budgets
 from domain.documents.known import KnownDocuments
 from domain.errors import Unavailable
 from domain.live.ports import Resync
+from domain.resilience.concurrency import ConcurrencyPolicy
 from domain.tenancy.model import Caller
 from domain.tenancy.ports import Callers
 from infra.authentication.callers import Everyone
@@ -198,6 +199,7 @@ def small_app(
     most_batched: int = 0,
     tenants: Sequence[str] = (),
     limits: Limits = Limits(),  # noqa: B008  it is frozen
+    concurrency: ConcurrencyPolicy = ConcurrencyPolicy(),  # noqa: B008  it is frozen
 ) -> ASGIApp:
     registry = registry or CollectorRegistry()
     ids = TimeOrderedIds()
@@ -225,6 +227,7 @@ def small_app(
         origins=Origins(allowed_origins),
         tenant_connections=tenant_connections,
         most_batched=most_batched,
+        concurrency=concurrency,
     )
 
 

@@ -1,0 +1,65 @@
+"""Sheds requests, at once, of which more come than can be answered soon: the others are as quick as ever."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import ClassVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from domain.resilience.concurrency import ConcurrencyLimit, ConcurrencyPolicy
+
+
+class Shed(Exception):  # noqa: N818  says what the caller meets
+    """More is asked at once than can be answered soon: try again shortly."""
+
+    code: ClassVar[str] = "OVERLOADED"
+    retry_after: ClassVar[float] = 1.0
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+class Shedding:
+    """What is let in is entered and left by `with`, as often as it likes, one after the other or together."""
+
+    def __init__(self, policy: ConcurrencyPolicy, registry: CollectorRegistry) -> None:
+        self._limit = ConcurrencyLimit(policy)
+        self._shed = Counter(
+            "carillon_api_shed",
+            "Requests answered with OVERLOADED at once, by reason",
+            ["reason"],
+            registry=registry,
+        )
+        self._shed.labels("concurrency")
+        allowed = Gauge(
+            "carillon_api_concurrency_limit",
+            "Requests of GraphQL over HTTP that may be executed at once, as found out",
+            registry=registry,
+        )
+        allowed.set_function(lambda: self._limit.limit)
+        under_way = Gauge(
+            "carillon_api_concurrency", "Requests of GraphQL over HTTP being executed", registry=registry
+        )
+        under_way.set_function(lambda: self._limit.under_way)
+
+    def admit(self) -> _Admitted:
+        """Raises Shed."""
+        now = perf_counter()
+        if not self._limit.admit(now):
+            self._shed.labels("concurrency").inc()
+            raise Shed
+        return _Admitted(self._limit, now)
+
+
+class _Admitted:
+    def __init__(self, limit: ConcurrencyLimit, began: float) -> None:
+        self._limit = limit
+        self._began = began
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        now = perf_counter()
+        # What its caller broke off, or was refused, says nothing of how long things take.
+        self._limit.end(now - self._began if kind is None else None, now)

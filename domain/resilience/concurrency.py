@@ -1,0 +1,78 @@
+"""How much may be under way at once so that it stays quick: found out from how long things take (AIMD)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConcurrencyPolicy:
+    """Times are in seconds."""
+
+    least: int = 4
+    """So many are always let in; while no more are under way, things take as long as they do unloaded."""
+    most: int = 1_000
+    """At the beginning, and ever."""
+    times: float = 2.0
+    """Slower than so many times the unloaded is too slow."""
+    unnoticed: float = 0.05
+    """What takes no longer than this is not too slow, however quick it would be unloaded."""
+    window: float = 0.1
+    samples: int = 20
+    """What is looked at together: at least so many, over at least that time."""
+    back_off: float = 0.9
+
+
+@dataclass(slots=True)
+class _Window:
+    began: float
+    peak: int = 0
+    """Under way at once."""
+    took: list[float] = field(default_factory=list)
+
+
+class ConcurrencyLimit:
+    """`now` is the seconds of any clock that never goes back."""
+
+    def __init__(self, policy: ConcurrencyPolicy) -> None:
+        self._policy = policy
+        self._limit = float(policy.most)
+        self._window: _Window | None = None
+        self._unloaded: float | None = None
+        self.under_way = 0
+
+    @property
+    def limit(self) -> int:
+        return int(self._limit)
+
+    def admit(self, now: float) -> bool:
+        """Whether it may begin; `end` is told when what may has ended."""
+        if self.under_way >= self.limit:
+            return False
+        self.under_way += 1
+        if self._window is None:
+            self._window = _Window(now)
+        self._window.peak = max(self._window.peak, self.under_way)
+        return True
+
+    def end(self, took: float | None, now: float) -> None:
+        """`took` is how long it was under way; None when that says nothing."""
+        self.under_way -= 1
+        window = self._window
+        if window is None or took is None:
+            return
+        window.took.append(took)
+        if len(window.took) >= self._policy.samples and now - window.began >= self._policy.window:
+            self._window = _Window(now, self.under_way)
+            self._learn(window)
+
+    def _learn(self, window: _Window) -> None:
+        policy = self._policy
+        took = sorted(window.took)[len(window.took) * 9 // 10]
+        if window.peak <= policy.least:
+            self._unloaded = took if self._unloaded is None else (3 * self._unloaded + took) / 4
+        slow = max(policy.unnoticed, policy.times * (self._unloaded or 0))
+        if took > slow:
+            self._limit = max(policy.least, min(self._limit, window.peak) * policy.back_off)
+        elif window.peak >= self.limit - 1:
+            self._limit = min(policy.most, self._limit + 1)

@@ -1,0 +1,66 @@
+"""More requests than can be answered soon: the rest are turned away at once, and nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import httpx2
+from prometheus_client import CollectorRegistry
+
+from domain.resilience.concurrency import ConcurrencyPolicy
+from tests.support.graphql_client import HttpClient, graphql_socket, http_client
+from tests.support.serving import serving
+from tests.support.small_graph import Watched, small_app
+from tests.support.waiting import until
+
+FULL = ConcurrencyPolicy(least=2, most=2)
+SLOW = "{ slow(seconds: 0.5) }"
+
+
+async def ask(client: HttpClient, query: str) -> tuple[httpx2.Response, float]:
+    began = time.perf_counter()
+    answer = await client.post(query)
+    return answer, time.perf_counter() - began
+
+
+async def test_what_is_too_much_is_turned_away_at_once_with_the_time_to_come_back() -> None:
+    registry, watched = CollectorRegistry(), Watched()
+    async with (
+        serving(small_app(watched, registry=registry, concurrency=FULL)) as address,
+        http_client(address) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        under_way = [group.create_task(ask(client, SLOW)) for _ in range(2)]
+        await until(lambda: watched.slow == 2)
+        assert registry.get_sample_value("carillon_api_concurrency") == 2
+        answer, seconds = await ask(client, "{ hello }")
+        assert seconds < 0.3, "it does not wait for the others"
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "1"
+        [error] = answer.json()["errors"]
+        assert error["extensions"] == {"code": "OVERLOADED", "retryable": True, "retryAfter": 1}
+        assert registry.get_sample_value("carillon_api_shed_total", {"reason": "concurrency"}) == 1
+        assert (await client.http.get("/health/liveness")).status_code == 200
+        async with graphql_socket(address) as socket:
+            assert await socket.execute("{ hello }")
+        for task in under_way:
+            assert (await task)[0].status_code == 200
+        assert (await client.post("{ hello }")).status_code == 200, "there is room again"
+    assert registry.get_sample_value("carillon_api_concurrency") == 0
+
+
+async def test_what_fails_or_is_broken_off_makes_room_again() -> None:
+    watched = Watched()
+    async with serving(small_app(watched, concurrency=FULL)) as address, http_client(address) as client:
+        for query in ("{ fault }", "{", "subscription { trace }") * 2:
+            await client.post(query)
+        leaving = [asyncio.ensure_future(client.post(SLOW)) for _ in range(2)]
+        await until(lambda: watched.slow == 2)
+        for task in leaving:
+            task.cancel()
+
+        async def has_room() -> bool:
+            return (await client.post("{ hello }")).status_code == 200
+
+        await until(has_room, 5)

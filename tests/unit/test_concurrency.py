@@ -1,0 +1,116 @@
+"""As many at once as stay quick, found out by trying; beyond, what comes is turned away."""
+
+from __future__ import annotations
+
+import heapq
+import random
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from domain.resilience.concurrency import ConcurrencyLimit, ConcurrencyPolicy
+
+POLICY = ConcurrencyPolicy(least=4, most=200, unnoticed=0.001)
+
+
+class Simulated:
+    """One core that does what is asked in turns, and calls that come at random, as many as it is told."""
+
+    SECONDS_EACH = 0.004
+    OTHER_SECONDS = 0.004
+    """For which a call waits for another core: unloaded it takes both."""
+
+    def __init__(self, limit: ConcurrencyLimit) -> None:
+        self.limit = limit
+        self._random = random.Random(7)
+        self._now = 0.0
+        self._free_at = 0.0
+        self._ends: list[tuple[float, float]] = []
+
+    def run(self, load: float, seconds: float) -> tuple[list[float], int]:
+        """How long those took that were let in, and how many were not."""
+        took, shed, until = [], 0, self._now + seconds
+        while self._now < until:
+            self._now += self._random.expovariate(load / self.SECONDS_EACH)
+            while self._ends and self._ends[0][0] <= self._now:
+                end, began = heapq.heappop(self._ends)
+                self.limit.end(end - began, end)
+                took.append(end - began)
+            if not self.limit.admit(self._now):
+                shed += 1
+                continue
+            self._free_at = max(self._free_at, self._now) + self.SECONDS_EACH
+            heapq.heappush(self._ends, (self._free_at + self.OTHER_SECONDS, self._now))
+        return took, shed
+
+
+def p95(seconds: list[float]) -> float:
+    return sorted(seconds)[len(seconds) * 95 // 100]
+
+
+def test_at_twice_the_capacity_those_let_in_are_nearly_as_quick_as_unloaded() -> None:
+    simulated = Simulated(ConcurrencyLimit(POLICY))
+    unloaded, shed = simulated.run(load=0.3, seconds=10)
+    assert shed == 0
+    simulated.run(load=2, seconds=5)  # it finds out
+    took, shed = simulated.run(load=2, seconds=30)
+    assert p95(took) < 3 * p95(unloaded)
+    done = len(took) * Simulated.SECONDS_EACH / 30
+    assert done > 0.9, "its core is never idle for it"
+    assert 0.4 < shed / (shed + len(took)) < 0.6
+
+
+def test_once_the_load_is_gone_all_are_let_in_again() -> None:
+    simulated = Simulated(ConcurrencyLimit(POLICY))
+    simulated.run(load=0.3, seconds=5)
+    simulated.run(load=3, seconds=10)
+    simulated.run(load=0.5, seconds=10)
+    _, shed = simulated.run(load=0.5, seconds=10)
+    assert shed < 10
+
+
+def test_what_takes_no_longer_than_is_noticed_is_never_turned_away() -> None:
+    limit = ConcurrencyLimit(ConcurrencyPolicy(most=50, unnoticed=1))
+    for turn in range(100):
+        assert [limit.admit(turn) for _ in range(51)] == [True] * 50 + [False]
+        for _ in range(50):
+            limit.end(0.9, turn + 0.9)
+    assert limit.limit == 50
+
+
+class Calls(RuleBasedStateMachine):
+    """Calls of any length, at any pace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limit = ConcurrencyLimit(POLICY)
+        self.now = 0.0
+        self.began: list[float] = []
+
+    @rule(count=st.integers(1, 60), seconds=st.floats(0, 0.5))
+    def call(self, count: int, seconds: float) -> None:
+        self.now += seconds
+        for _ in range(count):
+            before = self.limit.under_way
+            admitted = self.limit.admit(self.now)
+            assert admitted == (before < self.limit.limit)
+            if admitted:
+                self.began.append(self.now)
+
+    @precondition(lambda self: self.began)
+    @rule(count=st.integers(1, 60), seconds=st.floats(0, 0.5), known=st.booleans())
+    def end(self, count: int, seconds: float, known: bool) -> None:
+        self.now += seconds
+        for _ in range(min(count, len(self.began))):
+            took = self.now - self.began.pop(0)
+            self.limit.end(took if known else None, self.now)
+
+    @invariant()
+    def the_limit_stays_in_its_range_and_all_that_begins_is_counted(self) -> None:
+        assert POLICY.least <= self.limit.limit <= POLICY.most
+        assert self.limit.under_way == len(self.began) <= POLICY.most
+
+
+Calls.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+test_whatever_comes_the_limit_stays_in_its_range = Calls.TestCase
