@@ -45,7 +45,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         received = self._received = self._received + data if self._received else data
         head, end, _ = received.partition(HEAD_END)
-        if not end or len(received) < len(head) + len(end) + _length(head):
+        if not end or len(received) < len(head) + len(end) + length_in(head):
             return
         if head[9:12] != self._status:
             self._fail(received)
@@ -92,12 +92,12 @@ async def answer(address: str, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     writer.write(request)
     head = await reader.readuntil(HEAD_END)
-    body = await reader.readexactly(_length(head))
+    body = await reader.readexactly(length_in(head))
     writer.close()
     return head + body
 
 
-def _length(head: bytes) -> int:
+def length_in(head: bytes) -> int:
     """Of the body that follows this head; an answer without one says 304 and nothing of a length."""
     lowered = head.lower()
     at = lowered.find(LENGTH)
