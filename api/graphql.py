@@ -100,6 +100,7 @@ class GraphQLOverHttp:
         return graphiql.page()
 
     async def _serve(self, request: Request) -> Response:
+        self._shedding.check()  # first of all: what is turned away must cost next to nothing
         _check_headers(request, self._origins)
         # Before the body is read: strangers are not listened to.
         credential = credential_in(request.headers)

@@ -43,12 +43,17 @@ class Shedding:
         )
         under_way.set_function(lambda: self._limit.under_way)
 
-    def admit(self) -> _Admitted:
-        """Raises Shed."""
-        now = perf_counter()
-        if not self._limit.admit(now):
+    def check(self) -> None:
+        """Raises Shed while nothing would be let in."""
+        if self._limit.full:
             self._shed.labels("concurrency").inc()
             raise Shed
+
+    def admit(self) -> _Admitted:
+        """Raises Shed."""
+        self.check()
+        now = perf_counter()
+        self._limit.admit(now)
         return _Admitted(self._limit, now)
 
 

@@ -45,9 +45,13 @@ class ConcurrencyLimit:
     def limit(self) -> int:
         return int(self._limit)
 
+    @property
+    def full(self) -> bool:
+        return self.under_way >= self.limit
+
     def admit(self, now: float) -> bool:
         """Whether it may begin; `end` is told when what may has ended."""
-        if self.under_way >= self.limit:
+        if self.full:
             return False
         self.under_way += 1
         if self._window is None:
