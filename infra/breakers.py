@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from domain.errors import Unavailable
 from domain.resilience.breaker import BreakerPolicy, Breakers, State, Verdict
+from infra.background import background
 from infra.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -120,7 +121,14 @@ class Breaker:
         finally:
             self.tell(verdict)
 
-    async def look_forever(self, check: Callable[[], Awaitable[None]]) -> None:
+    @asynccontextmanager
+    async def looked_for(self, check: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+        """By what raises Unavailable, for as long as this lasts."""
+        async with background() as tasks:
+            tasks.start(self._look_forever(check), f"look-for-{self._name}")
+            yield
+
+    async def _look_forever(self, check: Callable[[], Awaitable[None]]) -> None:
         """While it is open, see whether the dependency is back: its callers need not wait for the pause."""
         while True:
             await self._opened.wait()

@@ -14,7 +14,6 @@ from domain.contracts.events import Event
 from domain.contracts.tasks import TaskChangedV1
 from domain.dead_letters.ports import DeadLetters
 from domain.live.ports import Events, HandOver, Signals
-from infra.background import background
 from infra.bootstrap.databases import database_url, open_databases, open_workers
 from infra.bootstrap.loading import handlers_with, load_keys, webhooks_with
 from infra.bootstrap.services import Check, Services
@@ -83,8 +82,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         figures = PostgresFigures(database, settings.measured_tenants)
         unpublished = PostgresSetAside(database)
         health: dict[str, Check] = {"postgres": figures.ping}
-        looking = await stack.enter_async_context(background())
-        looking.start(reads.look_forever(figures.ping), "look-for-postgres")
+        await stack.enter_async_context(reads.looked_for(figures.ping))
 
         if settings.redis_url is not None:
             redis_cache = await stack.enter_async_context(

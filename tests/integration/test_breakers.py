@@ -15,7 +15,6 @@ from prometheus_client import CollectorRegistry
 from domain.budgets.ports import Rates
 from domain.errors import Unavailable
 from domain.resilience.breaker import State
-from infra.background import background
 from infra.breakers import Breaker
 from infra.postgres.database import Database, DatabaseMetrics, open_database
 from infra.postgres.figures import PostgresFigures
@@ -61,9 +60,8 @@ async def reading(
         open_database(
             url, size=8, limit=limit, metrics=DatabaseMetrics(registry), reading=Reading(breaker)
         ) as database,
-        background() as tasks,
+        breaker.looked_for(PostgresFigures(database).ping),
     ):
-        tasks.start(breaker.look_forever(PostgresFigures(database).ping), "look")
         yield database, breaker
 
 
