@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     overload_seconds: float = Field(default=5, gt=0)
 
     # How many requests of GraphQL over HTTP an API process executes at once: found out from how long they take
-    api_concurrency_least: int = Field(default=4, ge=1)
+    api_concurrency_least: int = Field(default=16, ge=1)
     api_concurrency_most: int = Field(default=1_000, ge=1)
     api_unnoticed_latency: float = Field(default=0.05, ge=0)
     """What takes no longer is quick enough, whatever it would take unloaded; a high one lets all in."""

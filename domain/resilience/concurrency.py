@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 class ConcurrencyPolicy:
     """Times are in seconds."""
 
-    least: int = 4
-    """So many are always let in; while no more are under way, things take as long as they do unloaded."""
+    least: int = 16
+    """So many are always let in."""
+    quiet: int = 4
+    """While no more are under way, things take as long as they do unloaded."""
     most: int = 1_000
     """At the beginning, and ever."""
     times: float = 2.0
@@ -73,7 +75,7 @@ class ConcurrencyLimit:
     def _learn(self, window: _Window) -> None:
         policy = self._policy
         took = sorted(window.took)[len(window.took) * 9 // 10]
-        if window.peak <= policy.least:
+        if window.peak <= policy.quiet:
             self._unloaded = took if self._unloaded is None else (3 * self._unloaded + took) / 4
         slow = max(policy.unnoticed, policy.times * (self._unloaded or 0))
         if took > slow:

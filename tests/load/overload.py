@@ -122,7 +122,11 @@ async def come(connections: Connections, request: bytes, rate: float, seconds: f
 
 async def main() -> None:
     options = _options()
-    settings = {"CARILLON_API_UNNOTICED_LATENCY": str(options.unnoticed), "CARILLON_TENANT": TENANT}
+    settings = {
+        "CARILLON_API_UNNOTICED_LATENCY": str(options.unnoticed),
+        "CARILLON_API_CONCURRENCY_LEAST": str(options.least),
+        "CARILLON_TENANT": TENANT,
+    }
     async with installed("api", CARILLON_AUTHENTICATION="required", **settings) as installation:
         request = (await prepared(installation))[0].request
         capacity = await ask(installation.api, request, connections=4, seconds=4) / 4
@@ -140,6 +144,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10, help="of each load")
     parser.add_argument("--unnoticed", type=float, default=0, help="seconds: CARILLON_API_UNNOTICED_LATENCY")
+    parser.add_argument("--least", type=int, default=4, help="CARILLON_API_CONCURRENCY_LEAST")
     return parser.parse_args()
 
 

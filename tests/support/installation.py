@@ -241,6 +241,7 @@ async def _installed(
         "CARILLON_NAMESPACE": namespace,
         "CARILLON_HANDLERS": HANDLERS,
         "CARILLON_DATABASE_POOL": "4",  # the server has a hundred connections for all of them
+        "CARILLON_API_UNNOTICED_LATENCY": "10",  # how busy this machine is shall turn nobody away
         VARIABLE: str(folder / "ledger"),
     } | settings
     async with asyncpg.create_pool(direct, min_size=1, max_size=4) as database, AsyncExitStack() as stack:

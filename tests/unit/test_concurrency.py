@@ -70,6 +70,19 @@ def test_once_the_load_is_gone_all_are_let_in_again() -> None:
     assert shed < 10
 
 
+def test_what_was_quick_and_is_slow_now_is_let_in_less_and_less() -> None:
+    limit = ConcurrencyLimit(POLICY)
+    limits = []
+    for turn in range(60):
+        admitted = sum(limit.admit(turn) for _ in range(150))
+        for _ in range(admitted):
+            limit.end(0.0005 if turn == 0 else 0.1, turn + 0.5)
+        limits.append(limit.limit)
+    assert limits[0] == POLICY.most
+    lowest = limits.index(POLICY.least)  # from there on that is how long it takes unloaded
+    assert limits[:lowest] == sorted(limits[:lowest], reverse=True)
+
+
 def test_what_takes_no_longer_than_is_noticed_is_never_turned_away() -> None:
     limit = ConcurrencyLimit(ConcurrencyPolicy(most=50, unnoticed=1))
     for turn in range(100):
