@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 SLOW = 1.0
 """Seconds from which on a request is worth a line in the log."""
-SERVER_ERROR, UNAVAILABLE = 500, 503
+SERVER_ERROR = 500
 ROUTES = frozenset({"/", "/graphql", "/health/liveness", "/health/readiness", "/metrics"})
 METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 
@@ -82,8 +82,7 @@ class Traced:
             log.log(level, "a request", extra={"reason": reason, **about})
 
     def _reason_to_log(self, status: int, seconds: float) -> str | None:
-        # What is unavailable is logged where it is known why, and once: there may be thousands.
-        if status >= SERVER_ERROR and status != UNAVAILABLE:
+        if status >= SERVER_ERROR:
             return "failed"
         if seconds >= SLOW:
             return "slow"

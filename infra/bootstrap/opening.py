@@ -73,16 +73,16 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(database_url(settings))
         keys = load_keys(settings)
-        breakers = BreakerBoard(settings, registry)
-        database_metrics = DatabaseMetrics(registry)
-        reads = breakers.of("postgres", "PostgreSQL")
-        databases = await stack.enter_async_context(open_databases(url, settings, database_metrics, reads))
+        breakers, database_metrics = BreakerBoard(settings, registry), DatabaseMetrics(registry)
+        databases = await stack.enter_async_context(
+            open_databases(url, settings, database_metrics, breakers.of("postgres", "PostgreSQL"))
+        )
         database = databases.main
         audit_log = await stack.enter_async_context(open_audit_log(databases.auditing, registry))
         figures = PostgresFigures(database, settings.measured_tenants)
         unpublished = PostgresSetAside(database)
         health: dict[str, Check] = {"postgres": figures.ping}
-        await stack.enter_async_context(reads.looked_for(figures.ping))
+        await stack.enter_async_context(breakers.of("postgres", "PostgreSQL").looked_for(figures.ping))
 
         if settings.redis_url is not None:
             redis_cache = await stack.enter_async_context(

@@ -41,6 +41,7 @@ def test_no_label_could_hold_an_id_or_a_text_of_a_caller() -> None:
         "link",
         "loop",
         "method",
+        "name",
         "of",
         "operation",
         "outcome",
@@ -52,6 +53,7 @@ def test_no_label_could_hold_an_id_or_a_text_of_a_caller() -> None:
         "status",
         "table",
         "tenant",
+        "to",
         "transport",
         "work",
     }
