@@ -106,7 +106,8 @@ class Graph:
         caller: Callable[[], Caller],
         resume_after: str | None = None,
     ) -> Responses | Result:
-        """Each event sees fresh data; whoever subscribes to the same from now on shares what it costs.
+        """Each event sees fresh data. Whoever subscribes pays; those who do so to the same from now on share
+        one execution.
 
         `caller` is asked again for each of them; what it raises ends the stream, and so does RESYNC when their
         rights are others now. `resume_after` is a cursor that the client remembers of an earlier connection,
@@ -121,7 +122,9 @@ class Graph:
             return context if resume_after is None else replace(context, resume_after=resume_after)
 
         stream: Responses | Result
-        if resume_after is None and self._operations.begins_now(request):
+        if (refused := await self._operations.pay(request, new_context())) is not None:
+            stream = refused
+        elif resume_after is None and self._operations.begins_now(request):
             begin = partial(self._begin, request, lambda: self._new_context(known))
             stream = await self._shared.join(Sameness.of(request, known), caller, begin)
         else:

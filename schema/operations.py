@@ -8,6 +8,7 @@
     result.body                         # the response, ready for JSON
     result.valid                        # False: nothing was executed; over HTTP that is a 400
 
+    refused = await operations.pay(request, context)  # for each subscriber, also where they share a stream
     stream = await operations.subscribe(request, new_context)
     if isinstance(stream, Result): ...  # refused before it began: `stream.body["errors"]`
     async with aclosing(stream):        # iterate and close it in one and the same task
@@ -137,13 +138,24 @@ class Operations:
         except Exception as error:  # noqa: BLE001  the edge of what we know: shown as internal, and logged
             return _refused([error], context)
 
+    async def pay(self, request: OperationRequest, context: Context) -> Result | None:
+        """What it costs to begin a subscription; a Result when it is refused, and then nothing is spent."""
+        try:
+            executor = self._executor(request, context)
+            if isinstance(executor, Result):
+                return executor
+            await self._spend(request, executor, context)
+        except Exception as error:  # noqa: BLE001  the edge of what we know: shown as internal, and logged
+            return _refused([error], context)
+        return None
+
     async def subscribe(
         self,
         request: OperationRequest,
         new_context: Callable[[], Context],
         begin: Callable[[str | None], None] = lambda _: None,
     ) -> AsyncGenerator[dict[str, Any], None] | Result:
-        """For subscriptions."""
+        """For subscriptions that are paid for."""
         context = new_context()
         try:
             executor = self._executor(request, context)
@@ -151,7 +163,6 @@ class Operations:
                 return executor
             if executor.operation.operation is not OperationType.SUBSCRIPTION:
                 return _refused([GraphQLError("Only a subscription is subscribed to.")], context)
-            await self._spend(request, executor, context)
             stream = create_source_event_stream(executor)
             source = await stream if isawaitable(stream) else stream
         except Exception as error:  # noqa: BLE001  the edge of what we know: shown as internal, and logged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -27,7 +28,8 @@ from schema.limits import (
     MAX_SAME,
     MAX_SELECTIONS,
 )
-from schema.operations import OperationRequest, Operations
+from schema.operations import OperationRequest, Operations, Result
+from schema.paging import stream_cursor
 from tests.support.engine_fakes import settings_of
 from tests.support.face import CALLER, Face
 from tests.support.small_graph import small_admission
@@ -174,6 +176,37 @@ async def test_so_is_a_budget() -> None:
     assert await codes(asked, "{ tasks(first: 99) { nodes { id } } }") == set()
     assert await codes(asked, "{ viewer { role } }") == {"BUDGET_EXCEEDED"}
     assert hits(registry) == {"budget_exceeded": 1}
+
+
+async def test_whoever_subscribes_pays_though_it_is_shared() -> None:
+    registry = CollectorRegistry()
+    rates = Rates(limit=2_500, refill_per_second=100)
+    asked = graph(registry, LeasedBudgets(MemoryBuckets(rates, lambda: 0.0), rates, lambda: 0.0))
+    request = OperationRequest("subscription { queueStats { name } }")  # 1,009 points
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            stream = await asked.subscribe(request, lambda: CALLER)
+            assert not isinstance(stream, Result)
+            stack.push_async_callback(stream.aclose)
+        refused = await asked.subscribe(request, lambda: CALLER)
+        assert isinstance(refused, Result)
+        [error] = refused.body["errors"]
+        assert error["extensions"] == {"code": "BUDGET_EXCEEDED", "retryable": True, "retryAfter": 5.27}
+        assert registry.get_sample_value("carillon_shared_subscriptions") == 1
+        assert registry.get_sample_value("carillon_shared_subscribers") == 2
+    assert hits(registry) == {"budget_exceeded": 1}
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_who_subscribes_pays_once(*, shared: bool) -> None:
+    rates = Rates(limit=10, refill_per_second=1)
+    asked = graph(CollectorRegistry(), LeasedBudgets(MemoryBuckets(rates, lambda: 0.0), rates, lambda: 0.0))
+    after = "" if shared else f'(after: "{stream_cursor(1)}")'
+    stream = await asked.subscribe(
+        OperationRequest(f"subscription {{ notifications{after} {{ id }} }}"), lambda: CALLER
+    )
+    assert not isinstance(stream, Result)
+    await stream.aclose()
 
 
 async def test_a_subscription_is_counted_like_the_others() -> None:

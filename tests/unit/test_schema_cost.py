@@ -188,9 +188,7 @@ async def test_a_tenant_that_has_spent_its_budget_is_told_when_to_try_again() ->
 
 async def test_a_subscription_is_paid_for_when_it_begins() -> None:
     operations = Operations(build_schema(), budgets=small_budget(5, StoppedTime()))
-    refused = await operations.subscribe(
-        OperationRequest("subscription { notifications { id } }"), Face().context
-    )
+    refused = await operations.pay(OperationRequest("subscription { notifications { id } }"), Face().context())
     assert isinstance(refused, Result)
     assert refused.body["errors"][0]["extensions"]["code"] == "BUDGET_EXCEEDED"
 
