@@ -70,8 +70,8 @@ async def test_to_whom_it_belongs_all_of_it_is_there_and_is_told(storage: Storag
         told = await asked.follow([(query, asked.ids[kind]) for kind, query in LIVE] + [(ALONE, "")], bob)
         assert all(data_alone(bodies) for bodies in told), told
         assert (await all_of(asked, bob))["tasks"]["totalCount"] == 2
-        letters = await asked.answer("{ deadLetters { id } }", Caller(tenant=TENANT))
-        assert letters == {"data": {"deadLetters": [{"id": asked.ids["dead letter"]}]}}
+        letters = await asked.answer("{ deadLetters { nodes { id } } }", Caller(tenant=TENANT))
+        assert letters == {"data": {"deadLetters": {"nodes": [{"id": asked.ids["dead letter"]}]}}}
 
 
 def data_alone(bodies: Bodies) -> bool:
