@@ -64,8 +64,8 @@ class Admission:
         if sent.persisted_query is not None and sent.persisted_query != hash_of(text):
             raise HashMismatch
         if self._mode == "trusted":
-            if await self._known.find(hash_of(text)) is not None:
-                return sent.of(text, published=True)
+            if (known := await self._known.find(hash_of(text))) is not None:
+                return sent.of(known, published=True)
             if not self.takes_any(caller):
                 raise DocumentNotTrusted
         elif self._mode == "apq" and sent.persisted_query is not None and self._operations.is_good(text):

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from api.admission import Admission
+from api.allowance import Allowance
 from api.answers import Answer, Room, answer_within
 from api.deliveries import Deliveries
 from api.metrics import ApiMetrics
@@ -105,13 +106,14 @@ class Graph:
         request: OperationRequest,
         caller: Callable[[], Caller],
         resume_after: str | None = None,
+        allowance: Allowance | None = None,
     ) -> Responses | Result:
         """Each event sees fresh data. Whoever subscribes pays; those who do so to the same from now on share
         one execution.
 
         `caller` is asked again for each of them; what it raises ends the stream, and so does RESYNC when their
         rights are others now. `resume_after` is a cursor that the client remembers of an earlier connection,
-        beside the operation: it shares with nobody.
+        beside the operation: it shares with nobody. `allowance` is that of its connection, if that has others.
         """
         known, began = caller(), perf_counter()
 
@@ -126,7 +128,8 @@ class Graph:
             stream = refused
         elif resume_after is None and self._operations.begins_now(request):
             begin = partial(self._begin, request, lambda: self._new_context(known))
-            stream = await self._shared.join(Sameness.of(request, known), caller, begin)
+            same = Sameness.of(request, known)
+            stream = await self._shared.join(same, caller, begin, allowance or Allowance())
         else:
             stream = await self._begin(request, new_context)
         self._measure(request, known, "subscription", stream, perf_counter() - began)

@@ -1,7 +1,8 @@
 """One execution of a subscription, and one encoding of each event, for all who subscribed to the same.
 
 A group has one source, which is executed at its own pace: no member can hold it up. What waits for a member is
-bounded; a member that lets it overflow is ended with RESYNC, alone. A group ends with its last member.
+bounded, also by what its connection may have kept; a member that lets it overflow is ended with RESYNC, alone.
+A group ends with its last member.
 
 A member whose socket takes what is written has it written by the group itself: nothing waits, no task wakes.
 """
@@ -12,9 +13,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from hashlib import sha256
 
 from typing_extensions import override
 
+from api.allowance import Allowance
 from api.metrics import ApiMetrics
 from api.payloads import write_json
 from api.responses import Response, Responses, response_of, resync
@@ -47,12 +50,14 @@ class Sameness:
 
     query: str
     operation_name: str | None
-    variables: str
+    variables: bytes
+    """A hash: they may be large, and are held by the execution."""
     caller: Caller
 
     @staticmethod
     def of(request: OperationRequest, caller: Caller) -> Sameness:
-        variables = write_json(dict(sorted((request.variables or {}).items())))
+        json = write_json(dict(sorted((request.variables or {}).items())))
+        variables = sha256(json.encode()).digest()
         return Sameness(request.query, request.operation_name, variables, caller)
 
 
@@ -62,12 +67,17 @@ class SharedStreams:
         self.metrics = metrics
         self.ids = ids
 
-    async def join(self, sameness: Sameness, caller: Callable[[], Caller], begin: Begin) -> Responses | Result:
-        """What comes from now on. `caller` is asked before each response; what it raises is its end."""
+    async def join(
+        self, sameness: Sameness, caller: Callable[[], Caller], begin: Begin, allowance: Allowance
+    ) -> Responses | Result:
+        """What comes from now on. `caller` is asked before each response; what it raises is its end.
+
+        `allowance` is that of the subscriber's connection.
+        """
         group = self.groups.get(sameness)
         if group is None:
             group = self.groups[sameness] = Group(self, sameness, begin)
-        member = Member(group, caller)
+        member = Member(group, caller, allowance)
         try:
             await group.begun.wait()
         except asyncio.CancelledError:
@@ -148,8 +158,8 @@ class Member(AsyncIterator[Response]):
 
     __slots__ = ("_caller", "_ended", "_group", "_left", "_waits", "_write", "mailbox")
 
-    def __init__(self, group: Group, caller: Callable[[], Caller]) -> None:
-        self.mailbox: Mailbox[Response] = Mailbox(BACKLOG, BACKLOG_SIZE)
+    def __init__(self, group: Group, caller: Callable[[], Caller], allowance: Allowance) -> None:
+        self.mailbox: Mailbox[Response] = Mailbox(BACKLOG, BACKLOG_SIZE, allowance)
         self._group = group
         self._caller = caller
         self._ended = False
@@ -189,6 +199,7 @@ class Member(AsyncIterator[Response]):
     async def aclose(self) -> None:
         if not self._left:
             self._left = True
+            self.mailbox.overflow()
             await self._group.leave(self)
 
     def _end(self) -> Response:

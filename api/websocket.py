@@ -8,6 +8,7 @@ from contextlib import aclosing, suppress
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
+from api.allowance import MOST_KEPT, Allowance, Kept, size_of_request, size_of_sent
 from api.answers import Answer
 from api.auth import Session, begin_session, credential_in, credential_of
 from api.connections import taken_write_now
@@ -92,6 +93,7 @@ class _Socket:
         self._connections = connections
         self._write_now = taken_write_now(websocket.scope)
         self._traceparent = given_traceparent(websocket.headers)
+        self._allowance = Allowance()
         self._active: dict[str, asyncio.Task[None]] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._subscribed: set[asyncio.Task[None]] = set()
@@ -192,11 +194,15 @@ class _Socket:
         if message.id in self._active:
             raise _Close(CloseCode.SUBSCRIBER_EXISTS, f"Subscriber for {message.id} already exists")
         if len(self._running) >= MAX_OPERATIONS:
-            self._graph.metrics.limits.labels("socket_operations").inc()
             text = f"A socket carries up to {MAX_OPERATIONS} operations at once"
-            await self._websocket.send_text(error(message.id, [error_entry("TOO_MANY", text)]))
+            await self._refuse_more(message.id, "socket_operations", text)
             return
-        task = group.create_task(self._operate(message, session))
+        if (kept := self._allowance.keep(size_of_sent(message.sent))) is None:
+            text = f"A socket keeps up to {MOST_KEPT} bytes for its operations: let some end, or use another"
+            await self._refuse_more(message.id, "socket_bytes", text)
+            return
+        task = group.create_task(self._operate(message, session, kept))
+        task.add_done_callback(lambda _: kept.becomes(0))
         self._active[message.id] = task
         for tasks in (self._running, self._subscribed):
             task.add_done_callback(tasks.discard)
@@ -205,13 +211,19 @@ class _Socket:
         if query is not None and self._graph.kind(message.sent.of(query)) == "subscription":
             self._subscribed.add(task)
 
-    async def _operate(self, message: Subscribe, session: Session) -> None:
+    async def _refuse_more(self, operation_id: str, limit: str, text: str) -> None:
+        self._graph.metrics.limits.labels(limit).inc()
+        await self._websocket.send_text(error(operation_id, [error_entry("TOO_MANY", text)]))
+
+    async def _operate(self, message: Subscribe, session: Session, kept: Kept) -> None:
         """One operation to its end. Nothing that goes wrong in it is the end of the socket."""
         operation_id = message.id
         with in_trace(message.traceparent or self._traceparent or begin_trace("websocket")):
             try:
                 operation = await self._graph.admit(message.sent, session.caller())
                 del message  # it may hold a megabyte that the operation does not declare
+                if isinstance(operation, OperationRequest):
+                    kept.becomes(size_of_request(operation))
                 await self._run(operation_id, operation, session)
             except _GONE:
                 pass  # whoever reads from it hears the same
@@ -244,7 +256,7 @@ class _Socket:
             return
         if (task := asyncio.current_task()) is not None:
             self._subscribed.add(task)  # which it was, unless its document was only named
-        stream = await self._graph.subscribe(operation, session.caller)
+        stream = await self._graph.subscribe(operation, session.caller, allowance=self._allowance)
         if isinstance(stream, Result):
             await self._refuse(operation_id, stream)
             return

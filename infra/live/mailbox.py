@@ -5,16 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from math import inf
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from domain.live.ports import Resync
 
 T = TypeVar("T")
 
 
+class Room(Protocol):
+    """What several mailboxes may hold together."""
+
+    def queue(self, size: int) -> bool:
+        """For an item; False when there is no room for it."""
+        ...
+
+    def take(self, size: int) -> None:
+        """What items left free."""
+        ...
+
+
 class Mailbox(Generic[T]):
-    def __init__(self, limit: int, most: float = inf) -> None:
-        """Takes up to `limit` items, together of a size up to `most`; a single one may be larger."""
+    def __init__(self, limit: int, most: float = inf, room: Room | None = None) -> None:
+        """Takes up to `limit` items, together of a size up to `most`; a single one may be larger.
+
+        `room` is what it shares with others, if any. Let it overflow when nobody takes from it any more.
+        """
+        self._room = room
         self._items: deque[tuple[T, int]] = deque()
         self._limit = limit
         self._most = most
@@ -27,7 +43,11 @@ class Mailbox(Generic[T]):
         """False when this made it overflow. One that has overflowed, or is closed, takes no more."""
         if self._overflowed or self._closed:
             return True
-        if len(self._items) >= self._limit or (self._items and self._size + size > self._most):
+        if (
+            len(self._items) >= self._limit
+            or (self._items and self._size + size > self._most)
+            or not (self._room is None or self._room.queue(size))
+        ):
             self.overflow()
             return False
         self._items.append((item, size))
@@ -38,7 +58,7 @@ class Mailbox(Generic[T]):
     def overflow(self) -> None:
         """Something was missed: drop what waits, and tell the subscriber."""
         self._items.clear()
-        self._size = 0
+        self._free(self._size)
         self._overflowed = True
         self._arrival.set()
 
@@ -65,5 +85,10 @@ class Mailbox(Generic[T]):
             self._arrival.clear()
             await self._arrival.wait()
         item, size = self._items.popleft()
-        self._size -= size
+        self._free(size)
         return item
+
+    def _free(self, size: int) -> None:
+        self._size -= size
+        if self._room is not None:
+            self._room.take(size)

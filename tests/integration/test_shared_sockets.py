@@ -7,11 +7,14 @@ import gc
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from math import inf
 
 import pytest
 from prometheus_client import CollectorRegistry
 from websockets.asyncio.client import ClientConnection
 
+from api import shared_streams
+from api.allowance import MOST_KEPT
 from tests.support.graphql_client import raw_socket
 from tests.support.serving import serving
 from tests.support.small_graph import Watched, small_app
@@ -90,6 +93,24 @@ async def test_one_that_does_not_read_is_ended_alone_and_hears_what_fitted_in_or
         assert message["payload"]["errors"][0]["extensions"]["code"] == "RESYNC"
         assert (await hear(slow))["type"] == "complete"
         assert served.measure("shared_resyncs_total") == 1
+
+
+async def test_what_waits_for_one_that_does_not_read_is_bounded_over_all_its_operations(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_streams, "BACKLOG_SIZE", inf)
+    query = f"subscription {{ liveText(size: {SIZE}) }}"
+    async with raw_socket(served.address) as slow, raw_socket(served.address) as quick:
+        await follow(quick, query)
+        await follow(slow, query, "0")
+        await say(slow, *(subscribe(query, str(number)) for number in range(1, 30)))
+        await served.subscribed(31)
+        slow.transport.pause_reading()
+        while served.measure("shared_resyncs_total") == 0:
+            assert served.watched.number * SIZE < MOST_KEPT / 2, "one alone may have twice as much"
+            await served.watched.tell()
+            assert number_in(await hear(quick)) == served.watched.number
+        slow.transport.abort()
 
 
 async def test_an_id_that_is_used_again_hears_nothing_of_the_operation_before(served: Served) -> None:

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from websockets.exceptions import ConnectionClosed
 
+from api import allowance
 from api.payloads import MAX_BYTES
 from domain.tenancy.model import Role
 from tests.support.callers import Tokens
@@ -120,3 +121,41 @@ async def test_a_message_of_just_the_size_that_is_allowed_is_read(address: str) 
         payload = {"x": "y" * (MAX_BYTES - around)}
         await say(client, {"type": "ping", "payload": payload})
         assert await hear(client) == {"type": "pong", "payload": payload}
+
+
+async def test_a_socket_keeps_a_bounded_number_of_bytes_of_its_operations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(allowance, "MOST_KEPT", 100_000)
+    watched, registry = Watched(), CollectorRegistry()
+    query = "query ($name: String!) { hello(name: $name) slow(seconds: 60) }"
+    variables = {"name": "x" * 40_000}
+    async with serving(small_app(watched, registry=registry)) as address, raw_socket(address) as client:
+        await say(client, INIT, *(subscribe(query, f"held {n}", variables=variables) for n in range(3)))
+        assert await hear(client) == ACK
+        await until(lambda: watched.slow == 3, seconds=30)
+        await say(client, subscribe("{ hello }", "one more"))
+        refused = await hear(client)
+        assert (refused["id"], refused["type"]) == ("one more", "error")
+        assert refused["payload"][0]["extensions"] == {"code": "TOO_MANY"}
+        assert registry.get_sample_value("carillon_api_limits_hit_total", {"limit": "socket_bytes"}) == 1
+        await say(client, {"id": "held 1", "type": "complete"})
+
+        async def is_taken() -> bool:
+            await say(client, subscribe("{ hello }", "again"))
+            return bool((await hear(client))["type"] == "next")
+
+        await until(is_taken)
+
+
+async def test_what_an_operation_does_not_declare_is_soon_not_kept(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(allowance, "MOST_KEPT", 100_000)
+    async with raw_socket(address) as client:
+        await say(client, INIT)
+        assert await hear(client) == ACK
+        for number in range(5):
+            message = subscribe("subscription { hang }", str(number), variables={"undeclared": "x" * 90_000})
+            await say(client, message)
+            assert (await hear(client))["type"] == "next"

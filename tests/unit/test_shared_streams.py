@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from api import allowance as allowances
 from api import shared_streams
+from api.allowance import Allowance
 from api.answers import Answer
 from api.metrics import ApiMetrics
 from api.payloads import write_json
@@ -60,8 +62,11 @@ class Source:
             await asyncio.sleep(0)  # a real one gives a connection back
             self.open -= 1
 
-    async def join(self, caller: Caller = CALLER, request: OperationRequest = REQUEST) -> Responses:
-        member = await self.shared.join(Sameness.of(request, caller), lambda: caller, self.begin)
+    async def join(
+        self, caller: Caller = CALLER, request: OperationRequest = REQUEST, allowance: Allowance | None = None
+    ) -> Responses:
+        same = Sameness.of(request, caller)
+        member = await self.shared.join(same, lambda: caller, self.begin, allowance or Allowance())
         assert not isinstance(member, Result)
         return member
 
@@ -173,6 +178,39 @@ async def test_what_waits_is_bounded_by_its_size_too(source: Source, monkeypatch
         assert code(await anext(slow)) == "RESYNC"
 
 
+async def test_what_waits_for_one_connection_is_bounded_as_a_whole(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(allowances, "MOST_KEPT", 40)  # four of 10 characters
+    connection = Allowance()
+    slow = [await source.join(allowance=connection) for _ in range(3)]
+    async with source.joined(CALLER) as [other]:
+        await source.tell(1)
+        assert source.counted("resyncs_total") == 0
+        await source.tell(2)
+        assert source.counted("resyncs_total") == 1, "what it left free is enough for another"
+        told = [(await anext(each)).text for each in slow]
+        assert told.count('{"data":1}') == 2
+        assert sum("RESYNC" in each for each in told) == 1
+        assert (await anext(other)).text == '{"data":1}'
+        for each in slow:
+            await each.aclose()
+
+
+async def test_who_leaves_takes_no_room_any_more(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allowances, "MOST_KEPT", 25)
+    connection = Allowance()
+    async with source.joined(CALLER) as [other]:
+        for number in range(5):
+            member = await source.join(allowance=connection)
+            await source.tell(number)
+            await source.tell(number)
+            await member.aclose()
+            for _ in range(2):
+                assert (await anext(other)).text == f'{{"data":{number}}}'
+        assert source.counted("resyncs_total") == 0
+
+
 async def test_its_end_reaches_all_and_the_next_one_begins_anew(source: Source) -> None:
     async with source.joined(CALLER, CALLER) as members:
         await source.tell(1)
@@ -262,7 +300,7 @@ async def test_nothing_is_written_to_one_whose_rights_ended(source: Source, who:
             raise Unauthenticated
         return rights[0]
 
-    member = await source.shared.join(Sameness.of(REQUEST, CALLER), caller, source.begin)
+    member = await source.shared.join(Sameness.of(REQUEST, CALLER), caller, source.begin, Allowance())
     assert not isinstance(member, Result)
     socket = Socket(member)
     try:
@@ -297,7 +335,9 @@ async def test_a_fault_reaches_all(source: Source) -> None:
 
     same = Sameness.of(REQUEST, CALLER)
     async with asyncio.TaskGroup() as group:
-        joining = [group.create_task(source.shared.join(same, lambda: CALLER, fail)) for _ in range(2)]
+        joining = [
+            group.create_task(source.shared.join(same, lambda: CALLER, fail, Allowance())) for _ in range(2)
+        ]
     for each in joining:
         member = each.result()
         assert not isinstance(member, Result)
@@ -314,7 +354,9 @@ async def test_a_refusal_reaches_all_who_wait_for_it(source: Source) -> None:
 
     same = Sameness.of(REQUEST, CALLER)
     async with asyncio.TaskGroup() as group:
-        joining = [group.create_task(source.shared.join(same, lambda: CALLER, refuse)) for _ in range(2)]
+        joining = [
+            group.create_task(source.shared.join(same, lambda: CALLER, refuse, Allowance())) for _ in range(2)
+        ]
     assert [each.result() for each in joining] == [refusal, refusal]
 
 
@@ -326,7 +368,7 @@ async def test_who_gives_up_while_it_begins_leaves_nothing_behind(source: Source
     same = Sameness.of(REQUEST, CALLER)
     joining = asyncio.TaskGroup()
     async with joining as group:
-        task = group.create_task(source.shared.join(same, lambda: CALLER, never))
+        task = group.create_task(source.shared.join(same, lambda: CALLER, never, Allowance()))
         await settle_down()
         task.cancel()
 
@@ -351,7 +393,7 @@ async def test_whose_credential_ended_is_told_nothing_more_and_the_others_are(so
         raise Unauthenticated
 
     async with source.joined(CALLER) as [other]:
-        member = await source.shared.join(Sameness.of(REQUEST, CALLER), ended, source.begin)
+        member = await source.shared.join(Sameness.of(REQUEST, CALLER), ended, source.begin, Allowance())
         assert not isinstance(member, Result)
         await source.tell(1)
         with pytest.raises(Unauthenticated):
@@ -361,7 +403,7 @@ async def test_whose_credential_ended_is_told_nothing_more_and_the_others_are(so
 
 
 async def test_who_became_another_caller_has_to_subscribe_again(source: Source) -> None:
-    member = await source.shared.join(Sameness.of(REQUEST, CALLER), lambda: ALICE, source.begin)
+    member = await source.shared.join(Sameness.of(REQUEST, CALLER), lambda: ALICE, source.begin, Allowance())
     assert not isinstance(member, Result)
     await source.tell(1)
     assert code(await anext(member)) == "RESYNC"
