@@ -97,6 +97,7 @@ class _Socket:
         self._active: dict[str, asyncio.Task[None]] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._subscribed: set[asyncio.Task[None]] = set()
+        self._is_drained = False
 
     async def serve(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -110,6 +111,7 @@ class _Socket:
         draining = draining_of(self._websocket)
         async with draining.cutting_off():
             return await self._converse(group)
+        self._is_drained = True
         for task in self._subscribed:
             task.cancel()
         if self._running:
@@ -207,9 +209,6 @@ class _Socket:
         for tasks in (self._running, self._subscribed):
             task.add_done_callback(tasks.discard)
         self._running.add(task)
-        query = message.sent.query
-        if query is not None and self._graph.kind(message.sent.of(query)) == "subscription":
-            self._subscribed.add(task)
 
     async def _refuse_more(self, operation_id: str, limit: str, text: str) -> None:
         self._graph.metrics.limits.labels(limit).inc()
@@ -254,8 +253,10 @@ class _Socket:
             answer = await self._graph.execute(kind, operation, session.caller())
             await self._send_answer(operation_id, answer)
             return
+        if self._is_drained:
+            return
         if (task := asyncio.current_task()) is not None:
-            self._subscribed.add(task)  # which it was, unless its document was only named
+            self._subscribed.add(task)
         stream = await self._graph.subscribe(operation, session.caller, allowance=self._allowance)
         if isinstance(stream, Result):
             await self._refuse(operation_id, stream)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -15,7 +15,7 @@ from domain.tenancy.ports import Identified
 from tests.support.graphql_client import HttpClient, http_client, raw_socket
 from tests.support.serving import serving
 from tests.support.small_graph import small_app
-from tests.support.socket_talk import ACK, INIT, hear, say
+from tests.support.socket_talk import ACK, INIT, hear, say, subscribe
 from tests.support.stored_documents import StoredDocuments
 
 PUBLISHED = 'query Hello($name: String! = "all") { hello(name: $name) }'
@@ -177,3 +177,18 @@ async def test_sockets_name_documents_too(clients: dict[str, HttpClient]) -> Non
         refused = await hear(socket)
         assert refused["type"] == "error"
         assert refused["payload"][0]["extensions"]["code"] == "DOCUMENT_NOT_TRUSTED"
+
+
+async def test_what_is_not_trusted_is_not_even_parsed(
+    clients: dict[str, HttpClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def parse(*_: object, **__: object) -> NoReturn:
+        raise AssertionError
+
+    monkeypatch.setattr("schema.documents.parse", parse)
+    client, text = clients["trusted"], "{ neverSeenBefore }"
+    async with raw_socket(str(client.http.base_url).rstrip("/")) as socket:
+        await say(socket, INIT, subscribe(text))
+        assert await hear(socket) == ACK
+        assert (await hear(socket))["payload"][0]["extensions"]["code"] == "DOCUMENT_NOT_TRUSTED"
+    assert code(await told(client, {"query": text})) == "DOCUMENT_NOT_TRUSTED"

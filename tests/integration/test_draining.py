@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from typing_extensions import override
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
@@ -25,7 +26,8 @@ from tests.support.processes import free_port
 from tests.support.serving import serving
 from tests.support.small_graph import Watched, small_app
 from tests.support.socket_talk import hear, say, subscribe
-from tests.support.waiting import until
+from tests.support.stored_documents import StoredDocuments
+from tests.support.waiting import settle_down, until
 
 HANG = "subscription { hang }"
 INIT = json.dumps({"type": "connection_init"})
@@ -118,6 +120,38 @@ async def _wait_until_closed(address: str, query: str) -> int | None:
         with pytest.raises(SocketClosed) as closed:
             await anext(stream)
         return closed.value.code
+
+
+class SlowDocuments(StoredDocuments):
+    """Tells which there are when it is let."""
+
+    def __init__(self, *texts: str) -> None:
+        super().__init__(*texts)
+        self.let = asyncio.Event()
+
+    @override
+    async def texts(self) -> dict[str, str]:
+        texts = await super().texts()
+        await self.let.wait()
+        return texts
+
+
+async def test_a_subscription_whose_document_is_still_looked_for_is_not_begun() -> None:
+    watched, documents = Watched(), SlowDocuments(HANG)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        app = small_app(watched, documents=documents, mode="trusted")
+        async with serving(app, stop_grace=60) as address:
+            heard = group.create_task(_wait_until_closed(address, HANG))
+            await until(lambda: documents.asked)
+            group.create_task(_let_once_stopping(address, documents))
+    assert heard.result() == 1012
+    assert watched.open == 0
+
+
+async def _let_once_stopping(address: str, documents: SlowDocuments) -> None:
+    await until(lambda: refuses(address))
+    await settle_down()
+    documents.let.set()
 
 
 async def test_a_socket_that_has_not_said_anything_is_closed_too() -> None:
