@@ -99,8 +99,8 @@ class StorageGauges:
             now = asyncio.get_running_loop().time()
             if now - self._read_at < FRESH_SECONDS:
                 return
-            self._read_at = now
             await asyncio.gather(_if_there(self._read_storage()), _if_there(self._read_dead_letters()))
+            self._read_at = now  # also without a part that is gone: it is not asked at each look
 
     async def _read_dead_letters(self) -> None:
         for of, count in (await self._count_dead_letters()).items():

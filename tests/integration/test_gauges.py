@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
+from typing_extensions import override
 
 from domain.errors import Unavailable
 from domain.queues.model import QueueEdit
@@ -18,6 +20,7 @@ from infra.postgres.gauges import MOST_QUEUES, OTHER, StorageGauges
 from infra.postgres.outbox import PostgresOutbox
 from infra.postgres.set_aside import PostgresSetAside
 from tests.support.storage import Storage, a_task, due_in
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.postgres
 
@@ -173,3 +176,32 @@ async def test_without_the_broker_its_figures_stay_and_those_of_storage_go_on(st
         assert await read.value("carillon_tasks_due") == 1
         assert await read.value("carillon_dead_letters", of="notifier") == 2
         assert await read.value("carillon_dead_letters", of="tasks") == 0
+
+
+async def test_what_was_given_up_while_it_was_read_is_read_again(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gauges, "FRESH_SECONDS", 60.0)
+    broker = Stuck()
+    async with reading(storage.url, broker) as read:
+        looking = asyncio.create_task(read.value("carillon_tasks_due"))
+        await until(lambda: broker.asked == 1)
+        looking.cancel()
+        await asyncio.wait([looking])
+        broker.let.set()
+        for _ in range(2):
+            assert await read.value("carillon_dead_letters", of="notifier") == 2
+        assert broker.asked == 2, "what was read is fresh"
+
+
+class Stuck(Broker):
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+        self.let = asyncio.Event()
+
+    @override
+    async def count(self) -> Mapping[str, int]:
+        self.asked += 1
+        await self.let.wait()
+        return await super().count()

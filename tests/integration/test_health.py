@@ -8,7 +8,7 @@ from time import perf_counter
 
 import httpx2
 import pytest
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -18,6 +18,7 @@ from api import health, metrics
 from api.health import Readiness
 from api.metrics import MetricsPage
 from tests.support.small_graph import small_app
+from tests.support.waiting import settle_down, until
 
 
 async def up() -> None:
@@ -142,3 +143,33 @@ async def test_a_scrape_is_answered_though_the_gauges_cannot_be_read(
     answer = await ask(metrics_app(refresh, CollectorRegistry()), "/metrics")
     assert answer.status_code == 200
     assert "carillon_gauges_failures_total 1.0" in answer.text
+
+
+async def test_scrapes_at_the_same_time_share_one_page_that_is_no_older_than_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rendered, let, registry = 0, asyncio.Event(), CollectorRegistry()
+    depth = Gauge("depth", "How much waits", registry=registry)
+
+    async def refresh() -> None:
+        depth.inc()
+        await let.wait()
+
+    def render(registry: CollectorRegistry) -> bytes:
+        nonlocal rendered
+        rendered += 1
+        return generate_latest(registry)
+
+    monkeypatch.setattr(metrics, "generate_latest", render)
+    app = metrics_app(refresh, registry)
+    async with asyncio.TaskGroup() as group:
+        scrapes = [group.create_task(ask(app, "/metrics"))]
+        await until(lambda: registry.get_sample_value("depth") == 1)
+        scrapes += [group.create_task(ask(app, "/metrics")) for _ in range(10)]
+        await settle_down()
+        let.set()
+    told = [each.result().text for each in scrapes]
+    assert "depth 1.0" in told[0]
+    assert all("depth 2.0" in each for each in told[1:])
+    assert rendered == 2
+    assert "depth 3.0" in (await ask(app, "/metrics")).text
