@@ -16,6 +16,8 @@ from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
+from api.parsing import RequestParser
+
 MAX_HEAD_BYTES = 64 * 1024
 """Of a request line with its headers, or of what stands between two parts of a body, within a read or two."""
 HEAD_TIMEOUT = 20.0
@@ -42,10 +44,13 @@ class BoundedConnection(HttpToolsProtocol):
 
     _unserved = 0
     _impatience: asyncio.TimerHandle | None = None
+    _in_head = False
+    _upgrade_ignored = False
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
+        self.parser = RequestParser(self, self._head_without_upgrade)
         self._wait()
 
     @override
@@ -62,14 +67,24 @@ class BoundedConnection(HttpToolsProtocol):
     @override
     def on_message_begin(self) -> None:
         self._unserved += 1  # it may have begun in the read that ended the one before
+        self._in_head = True
         super().on_message_begin()
+
+    @override
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # trailers are none of the headers (RFC 9110, 6.5.1)
+            super().on_header(name, value)
 
     @override
     def on_headers_complete(self) -> None:
         self._progress()
+        self._in_head = False
         if sum(name == b"host" for name, _ in self.headers) > 1:
             raise ValueError("two hosts")  # which the parser makes a 400 of (RFC 9112, 3.2)
-        super().on_headers_complete()
+        asks = self.parser.should_upgrade() and any(name == b"upgrade" for name, _ in self.headers)
+        self._upgrade_ignored = asks and not self._should_upgrade()
+        if not self._upgrade_ignored:
+            super().on_headers_complete()
 
     @override
     def on_body(self, body: bytes) -> None:
@@ -79,12 +94,20 @@ class BoundedConnection(HttpToolsProtocol):
     @override
     def on_message_complete(self) -> None:
         self._progress()
-        super().on_message_complete()
+        if not self._upgrade_ignored:
+            super().on_message_complete()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._progress()
         super().connection_lost(exc)
+
+    def _head_without_upgrade(self) -> bytes | None:
+        if not self._upgrade_ignored:
+            return None
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        lines = [b"%b: %b\r\n" % each for each in self.headers if each[0] != b"upgrade"]
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(lines))
 
     def _wait(self) -> None:
         self._impatience = self.loop.call_later(HEAD_TIMEOUT, self._give_up)

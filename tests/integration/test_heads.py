@@ -82,6 +82,56 @@ async def test_a_request_that_names_two_hosts_is_a_400(client: HttpClient, asked
     await writer.wait_closed()
 
 
+BODY = b'{"query": "{ hello }"}'
+HIDDEN = b"GET /health/liveness HTTP/1.1\r\nhost: localhost\r\n\r\n"
+SECOND = b"GET /health/liveness HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket-not"])
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "body later"])
+async def test_a_body_is_read_though_its_head_asks_for_another_protocol(
+    client: HttpClient, protocol: bytes, at_once: bool
+) -> None:
+    reader, writer = await connected(client)
+    head = POST + b"Upgrade: %s\r\nconnection: Upgrade\r\ncontent-length: %d\r\n\r\n" % (protocol, len(BODY))
+    for part in [head + BODY + SECOND] if at_once else [head, BODY, SECOND]:
+        writer.write(part)
+        await asyncio.sleep(0.01)  # lets the other side read
+    async with asyncio.timeout(5):
+        answers = await reader.read()
+    assert answers.count(b"HTTP/1.1 200 ") == 2
+    assert b'{"hello":"hello world"}' in answers
+    assert b'"alive"' in answers
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_body_is_no_request_of_its_own(client: HttpClient) -> None:
+    reader, writer = await connected(client)
+    asks = POST + b"upgrade: h2c\r\nconnection: upgrade\r\n"
+    for part in (asks + b"content-length: %d\r\n\r\n" % len(HIDDEN), HIDDEN, SECOND):
+        writer.write(part)
+        await asyncio.sleep(0.01)  # lets the other side read
+    async with asyncio.timeout(5):
+        answers = await reader.read()
+    assert answers.count(b"HTTP/1.1 400 ") == 1
+    assert answers.count(b"HTTP/1.1 200 ") == 1
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_what_follows_a_body_is_no_header(client: HttpClient) -> None:
+    reader, writer = await connected(client)
+    chunk = b"%x\r\n%b\r\n0\r\n" % (len(BODY), BODY)
+    writer.write(POST + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n" + chunk)
+    await asyncio.sleep(0.01)  # lets the other side read
+    writer.write(b"accept: application/graphql-response+json\r\n\r\n")
+    async with asyncio.timeout(5):
+        assert b"\r\ncontent-type: application/json;" in await reader.read()
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_large_heads_within_the_limit_are_read_one_after_another(client: HttpClient) -> None:
     for _ in range(3):
         answer = await client.post("{ hello }", headers={"x": "y" * (MAX_HEAD_BYTES - 1024)})
