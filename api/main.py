@@ -39,7 +39,12 @@ from schema.operations import Operations
 def create_app(services: ApiServices) -> ASGIApp:
     """On services that are open for as long as the application serves."""
     settings = services.settings
-    contexts = Contexts(services, poll_interval=timedelta(seconds=settings.poll_interval), resolving=span)
+    contexts = Contexts(
+        services,
+        poll_interval=timedelta(seconds=settings.poll_interval),
+        most_bytes=settings.max_answer_bytes,
+        resolving=span,
+    )
     metrics = ApiMetrics(services.metrics, settings.measured_tenants)
     operations = Operations(build_schema(), metrics.fell_back, limits_of(settings), services.budgets)
     graph = Graph(

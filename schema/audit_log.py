@@ -80,4 +80,9 @@ async def audit_log(
     info: Ask, first: First = strawberry.UNSET, after: After = strawberry.UNSET
 ) -> AuditLogConnection:
     request = page_request(read_audit_cursor, first=given(first), after=given(after))
-    return AuditLogConnection.of(await info.context.audit_log.page(info.context.caller.tenant, request))
+    context = info.context
+    page = await context.tally.read(
+        lambda: context.audit_log.page(context.caller.tenant, request),
+        lambda page: [each.ended.ids for each in page.items if each.ended],
+    )
+    return AuditLogConnection.of(page)

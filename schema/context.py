@@ -34,6 +34,7 @@ from domain.webhooks.service import WebhookSecretService
 from schema.fire_times import FireTimes, Turns
 from schema.loaders import Loaders
 from schema.queue_readings import QueueReadings
+from schema.tally import Tally
 
 
 class Services(Protocol):
@@ -92,6 +93,8 @@ class Context:
     caller: Caller
     traceparent: str
     loaders: Loaders
+    tally: Tally
+    """What is read for the answer counts there."""
     fire_times: FireTimes
     tasks: TaskService
     schedules: ScheduleService
@@ -127,8 +130,8 @@ class Context:
 class Contexts:
     """Makes contexts over the services of a process.
 
-    `poll_interval` is how long a scheduler may sleep without being signalled. Each root field is resolved
-    within `resolving`.
+    `poll_interval` is how long a scheduler may sleep without being signalled. `most_bytes` is how
+    large an answer may be. Each root field is resolved within `resolving`.
     """
 
     def __init__(
@@ -136,10 +139,12 @@ class Contexts:
         services: Services,
         *,
         poll_interval: timedelta,
+        most_bytes: int,
         resolving: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._services = services
         self._turns = Turns()
+        self._most_bytes = most_bytes
         self._resolving = resolving
         self._tasks = TaskService(
             tasks=services.tasks,
@@ -168,11 +173,14 @@ class Contexts:
 
     def new(self, caller: Caller, traceparent: str) -> Context:
         services = self._services
+        tally = Tally(self._most_bytes)
         return Context(
             caller=caller,
             traceparent=traceparent,
+            tally=tally,
             loaders=Loaders(
                 caller,
+                tally,
                 tasks=services.tasks,
                 attempts=services.attempts,
                 activity=services.activity,

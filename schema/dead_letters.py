@@ -83,14 +83,18 @@ class DeadLettersPayload:
 async def dead_letters(
     info: Ask, first: First = strawberry.UNSET, after: After = strawberry.UNSET
 ) -> DeadLetterConnection:
-    service = info.context.dead_letters
+    context = info.context
+    service = context.dead_letters
 
     def place(cursor: str) -> LetterPlace | None:
         read = read_letter_cursor(cursor)
         return read if read is not None and read.of in service.kinds else None
 
     request = page_request(place, first=given(first), after=given(after))
-    page = await service.page(info.context.caller.tenant, request.size, request.after)
+    page = await context.tally.read(
+        lambda: service.page(context.caller.tenant, request.size, request.after),
+        lambda page: [each.body for each in page.items],
+    )
     return DeadLetterConnection.of(page, has_previous=request.after is not None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
+from itertools import chain
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -24,8 +25,19 @@ from domain.tasks.ports import Tasks
 from domain.tenancy.model import Caller
 from schema.ids import AttemptKey
 from schema.refusals import too_many
+from schema.tally import (
+    Tally,
+    large_of_attempts,
+    large_of_notifications,
+    large_of_schedules,
+    large_of_tasks,
+)
 
 MAX_BATCH = 1_000
+MAX_TASKS = 200
+"""That are read at once, whole; they may be large."""
+MAX_ROWS = 2_000
+"""Rows that are read at once of what there is several of with each task."""
 MAX_LINES = 10_000
 """Lines of logs that are read at once."""
 
@@ -39,6 +51,7 @@ class Loaders:
     def __init__(
         self,
         caller: Caller,
+        tally: Tally,
         *,
         tasks: Tasks,
         attempts: Attempts,
@@ -48,6 +61,7 @@ class Loaders:
         queues: Queues,
     ) -> None:
         self._caller = caller
+        self._tally = tally
         self._tasks = tasks
         self._attempts = attempts
         self._activity = activity
@@ -62,14 +76,16 @@ class Loaders:
 
     async def task(self, id: UUID) -> Task | None:
         async def find(ids: list[UUID]) -> list[Task | None]:
-            return await self._tasks.find(self._caller.tenant, ids)
+            return await self._tally.read(lambda: self._tasks.find(self._caller.tenant, ids), large_of_tasks)
 
-        task = await self._load("task", find, id)
+        task = await self._load("task", find, id, MAX_TASKS)
         return task if task is not None and self._caller.may_see(task.owner) else None
 
     async def attempt(self, key: AttemptKey) -> Attempt | None:
         async def find(keys: list[AttemptKey]) -> list[Attempt | None]:
-            return await self._attempts.find(self._caller.tenant, keys)
+            return await self._tally.read(
+                lambda: self._attempts.find(self._caller.tenant, keys), large_of_attempts
+            )
 
         if await self.task(key[0]) is None:
             return None
@@ -77,14 +93,18 @@ class Loaders:
 
     async def schedule(self, id: UUID) -> Schedule | None:
         async def find(ids: list[UUID]) -> list[Schedule | None]:
-            return await self._schedules.find(self._caller.tenant, ids)
+            return await self._tally.read(
+                lambda: self._schedules.find(self._caller.tenant, ids), large_of_schedules
+            )
 
-        schedule = await self._load("schedule", find, id)
+        schedule = await self._load("schedule", find, id, MAX_TASKS)
         return schedule if schedule is not None and self._caller.may_see(schedule.owner) else None
 
     async def notification(self, id: UUID) -> Notification | None:
         async def find(ids: list[UUID]) -> list[Notification | None]:
-            return await self._notifications.find(self._caller.tenant, ids)
+            return await self._tally.read(
+                lambda: self._notifications.find(self._caller.tenant, ids), large_of_notifications
+            )
 
         found = await self._load("notification", find, id)
         return found if found is not None and self._caller.may_see(found.owner) else None
@@ -102,21 +122,30 @@ class Loaders:
                     f"That is the log of {len(tasks)} tasks; at most {MAX_LINES // last} with `last: {last}`.",
                     "last",
                 )
-            return await self._activity.log(self._caller.tenant, tasks, last)
+            return await self._tally.read(
+                lambda: self._activity.log(self._caller.tenant, tasks, last),
+                lambda logs: [line.message for line in chain.from_iterable(logs)],
+            )
 
         return await self._load(("log", last), lines, task)
 
     async def attempts(self, task: UUID, first: int, after: int) -> list[Attempt]:
         async def history(tasks: list[UUID]) -> list[list[Attempt]]:
-            return await self._attempts.history(self._caller.tenant, tasks, first, after)
+            return await self._tally.read(
+                lambda: self._attempts.history(self._caller.tenant, tasks, first, after),
+                lambda histories: large_of_attempts(chain.from_iterable(histories)),
+            )
 
-        return await self._load(("attempts", first, after), history, task)
+        return await self._load(("attempts", first, after), history, task, MAX_ROWS // first)
 
     async def notifications(self, task: UUID, first: int, after: int) -> list[Notification]:
         async def of_tasks(tasks: list[UUID]) -> list[list[Notification]]:
-            return await self._notifications.of_tasks(self._caller.tenant, tasks, first, after)
+            return await self._tally.read(
+                lambda: self._notifications.of_tasks(self._caller.tenant, tasks, first, after),
+                lambda told: large_of_notifications(chain.from_iterable(told)),
+            )
 
-        found = await self._load(("notifications", first, after), of_tasks, task)
+        found = await self._load(("notifications", first, after), of_tasks, task, MAX_ROWS // first)
         return [each for each in found if self._caller.may_see(each.owner)]
 
     async def queues(self, names: frozenset[str] | None, *, figures: bool) -> list[Queue]:
@@ -132,11 +161,15 @@ class Loaders:
         return await self._load(("queues", names is None), read, (names, figures))
 
     async def _load(
-        self, name: Hashable, batch: Callable[[list[K]], Coroutine[Any, Any, list[V]]], key: K
+        self,
+        name: Hashable,
+        batch: Callable[[list[K]], Coroutine[Any, Any, list[V]]],
+        key: K,
+        most: int = MAX_BATCH,
     ) -> V:
         loader: DataLoader[K, V] | None = self._open.get(name)
         if loader is None:
-            loader = self._open[name] = DataLoader(batch, max_batch_size=MAX_BATCH)
+            loader = self._open[name] = DataLoader(batch, max_batch_size=most)
         # Shielded: when one field is cancelled, the others that wait for the same row must not be.
         loaded = loader.load(key)
         try:

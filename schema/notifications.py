@@ -30,6 +30,7 @@ from schema.paging import (
 )
 from schema.permissions import needs
 from schema.scalars import Cursor
+from schema.tally import large_of_notifications
 
 if TYPE_CHECKING:
     from schema.tasks import TaskNode
@@ -142,8 +143,11 @@ async def notifications(
         read_stream_cursor, first=given(first), after=given(after), last=given(last), before=given(before)
     )
     context, of_owner = info.context, read_line("owner", given(owner))
-    page = await context.notifications.page(
-        context.caller, request, owner=of_owner, unread_only=bool(unread_only)
+    page = await context.tally.read(
+        lambda: context.notifications.page(
+            context.caller, request, owner=of_owner, unread_only=bool(unread_only)
+        ),
+        lambda page: large_of_notifications(page.items),
     )
     return NotificationConnection.of(page, owner=of_owner)
 

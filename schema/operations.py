@@ -134,6 +134,9 @@ class Operations:
             cost = await self._spend(request, executor, context)
             result = self._executing(request)(executor)
             body = _body(await result if isawaitable(result) else result, context)
+            if context.tally.over:
+                mutation = executor.operation.operation is OperationType.MUTATION
+                body = _left_out(context, mutation=mutation)
             return Result(body | cost, valid=True)
         except Exception as error:  # noqa: BLE001  the edge of what we know: shown as internal, and logged
             return _refused([error], context)
@@ -229,18 +232,20 @@ async def _responses(
     execute: Execute,
 ) -> AsyncGenerator[dict[str, Any], None]:
     cursor: str | None = None
+    event_context = context
 
     def answer(event: Executor[Any]) -> Awaitable[ExecutionResult] | ExecutionResult:
-        nonlocal cursor
+        nonlocal cursor, event_context
         cursor = getattr(event.root_value, "cursor", None)
-        event.context_value = begun(event.root_value)
+        event.context_value = event_context = begun(event.root_value)
         return execute(event)
 
     results = map_source_to_response_event(executor, source, answer)
     try:
         async with aclosing(results):
             async for result in results:
-                body = _body(result, context)
+                over = event_context.tally.over
+                body = _left_out(event_context) if over else _body(result, context)
                 yield body if cursor is None else body | {"extensions": {"cursor": cursor}}
     except Unauthenticated:
         raise
@@ -253,6 +258,11 @@ def _body(result: ExecutionResult, context: Context) -> dict[str, Any]:
     if result.errors:
         body["errors"] = present(result.errors, context.ids)
     return body
+
+
+def _left_out(context: Context, *, mutation: bool = False) -> dict[str, Any]:
+    """Fields that were answered all the same are of no use without the others, and may be large."""
+    return {"data": None, "errors": present([context.tally.refusal(mutation=mutation)], context.ids)}
 
 
 def _told(balance: Balance) -> dict[str, int]:

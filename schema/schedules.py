@@ -35,6 +35,7 @@ from schema.permissions import needs
 from schema.recurrences import Recurrence
 from schema.scalars import TimeZone
 from schema.sizes import items
+from schema.tally import large_of_schedules
 from schema.tasks import TaskConnection, list_tasks
 
 
@@ -205,7 +206,9 @@ async def schedules(
     owner: Annotated[str | None, strawberry.argument(description="Only this owner's.")] = strawberry.UNSET,
 ) -> ScheduleConnection:
     request = page_request(read_schedule_cursor, first=given(first), after=given(after))
-    page = await info.context.schedules.page(
-        info.context.caller, request, owner=read_line("owner", given(owner))
+    context, of_owner = info.context, read_line("owner", given(owner))
+    page = await context.tally.read(
+        lambda: context.schedules.page(context.caller, request, owner=of_owner),
+        lambda page: large_of_schedules(page.items),
     )
     return ScheduleConnection.of(page)

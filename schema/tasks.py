@@ -44,6 +44,7 @@ from schema.permissions import needs
 from schema.refusals import invalid
 from schema.scalars import Json
 from schema.sizes import items
+from schema.tally import LARGE_OF_TASKS, large_of_tasks
 
 if TYPE_CHECKING:
     from schema.schedules import ScheduleNode
@@ -259,7 +260,9 @@ async def task(
         uuid = read_task_id(id)
         found = None if uuid is None else await context.loaders.task(uuid)
     else:
-        found = await context.tasks.by_key(context.caller, key or "")
+        found = await context.tally.read(
+            lambda: context.tasks.by_key(context.caller, key or ""), lambda task: large_of_tasks([task])
+        )
     return None if found is None else TaskNode.of(found)
 
 
@@ -303,5 +306,10 @@ async def list_tasks(
     """A page of those the caller may see."""
     place = partial(read_task_cursor, order=order)
     request = page_request(place, first=first, after=after, last=last, before=before)
-    page = await info.context.tasks.page(info.context.caller, wanted, order, request, info.reading)
+    context, reading = info.context, info.reading
+    small = reading is not None and reading.isdisjoint(LARGE_OF_TASKS)
+    page = await context.tally.read(
+        lambda: context.tasks.page(context.caller, wanted, order, request, reading),
+        lambda page: None if small else large_of_tasks(page.items),
+    )
     return TaskConnection.of(page, wanted, order)

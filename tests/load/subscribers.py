@@ -81,7 +81,10 @@ def _app(face: Face, feed: LiveTaskFeed, registry: CollectorRegistry, subscriber
     services = cast(
         Services, SimpleNamespace(**vars(face) | {"task_feed": feed, "count_settled": face.count_settled})
     )
-    contexts, metrics = Contexts(services, poll_interval=POLL), ApiMetrics(registry)
+    contexts, metrics = (
+        Contexts(services, poll_interval=POLL, most_bytes=Settings().max_answer_bytes),
+        ApiMetrics(registry),
+    )
     operations = Operations(build_schema(), metrics.fell_back)
     graph = Graph(
         operations=operations,

@@ -198,6 +198,7 @@ class Face:
     origins: Rules = field(default_factory=Rules)
     budgets: LeasedBudgets = field(default_factory=lambda: LeasedBudgets(MemoryBuckets(RATES), RATES))
     backpressure: Backlogs = field(default_factory=lambda: Backlogs(LIMITS))
+    most_bytes: int = 10_000_000
     calls: list[str] = field(default_factory=list)
     settled: list[tuple[Settling, str, int]] = field(default_factory=list)
 
@@ -217,7 +218,7 @@ class Face:
         self.settled.append((how, of, number))
 
     def context(self, caller: Caller = CALLER) -> Context:
-        return Contexts(self, poll_interval=POLL).new(caller, TRACEPARENT)
+        return Contexts(self, poll_interval=POLL, most_bytes=self.most_bytes).new(caller, TRACEPARENT)
 
     @property
     def service(self) -> TaskService:

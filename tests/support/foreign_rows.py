@@ -98,7 +98,9 @@ class Asked:
                 bodies.append(body)
 
     def _context(self, caller: Caller) -> Context:
-        return Contexts(self.services, poll_interval=timedelta(seconds=1)).new(caller, TRACEPARENT)
+        return Contexts(self.services, poll_interval=timedelta(seconds=1), most_bytes=100_000).new(
+            caller, TRACEPARENT
+        )
 
 
 def _request(query: str, id: str) -> OperationRequest:

@@ -36,6 +36,7 @@ from schema.context import Context
 from schema.limits import Limits
 from schema.operations import Operations
 from schema.sharing import LIVE
+from schema.tally import Tally
 from tests.support.stored_documents import StoredDocuments
 
 
@@ -61,6 +62,7 @@ class SmallContext:
     ids: TimeOrderedIds
     watched: Watched
     caller: Caller
+    tally: Tally
     resume_after: str | None = None
 
 
@@ -211,7 +213,7 @@ def small_app(
         operations=operations,
         admission=small_admission(operations, registry, documents, mode),
         callers=callers or Everyone("small"),
-        new_context=lambda caller: cast(Context, SmallContext(ids, watched, caller)),
+        new_context=lambda caller: cast(Context, SmallContext(ids, watched, caller, Tally(most_bytes))),
         metrics=metrics,
         clock=SystemClock(),
         ids=ids,

@@ -51,7 +51,7 @@ async def test_subscriptions_of_one_tenant_share_what_is_read_and_leave_nothing_
     face = Face()
     face.queues.rows[TENANT, "mail"] = Queue(name="mail", depth=3)
     other = STATS.replace("name depth", "depth")
-    asked, contexts = operations(), Contexts(face, poll_interval=POLL)
+    asked, contexts = operations(), Contexts(face, poll_interval=POLL, most_bytes=100_000)
 
     def context() -> Context:
         return contexts.new(CALLER, TRACEPARENT)
