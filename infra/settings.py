@@ -222,7 +222,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _lease_outlives_a_missed_beat(self) -> Self:
         if 2 * self.heartbeat > self.lease - self.lease_margin:
-            raise ValueError("lease minus lease_margin must be at least twice the heartbeat")
+            raise ValueError(
+                "CARILLON_LEASE less CARILLON_LEASE_MARGIN must be at least twice CARILLON_HEARTBEAT"
+            )
         return self
 
     @model_validator(mode="after")
@@ -235,13 +237,13 @@ class Settings(BaseSettings):
     def _attempts_are_kept_as_long_as_their_tasks(self) -> Self:
         tasks = max(self.retain_succeeded_days, self.retain_cancelled_days, self.retain_failed_days)
         if self.retain_attempts_days < tasks:
-            raise ValueError("retain_attempts_days must be at least as long as the tasks are kept")
+            raise ValueError("CARILLON_RETAIN_ATTEMPTS_DAYS must be at least as long as any tasks are kept")
         return self
 
     @model_validator(mode="after")
     def _an_operation_may_cost_no_more_than_there_is(self) -> Self:
         if self.max_cost > self.budget:
-            raise ValueError("max_cost must be at most the budget")
+            raise ValueError("CARILLON_MAX_COST must be at most CARILLON_BUDGET")
         return self
 
     @model_validator(mode="after")
@@ -249,19 +251,19 @@ class Settings(BaseSettings):
         if self.jwt_key_set is None:
             return self
         if self.authentication == "none":
-            raise ValueError("jwt_key_set needs authentication to be required")
+            raise ValueError("CARILLON_JWT_KEY_SET needs CARILLON_AUTHENTICATION=required")
         if self.jwt_issuer is None or self.jwt_audience is None:
-            raise ValueError("jwt_key_set needs jwt_issuer and jwt_audience")
+            raise ValueError("CARILLON_JWT_KEY_SET needs CARILLON_JWT_ISSUER and CARILLON_JWT_AUDIENCE")
         if not self.jwt_algorithms:
-            raise ValueError("jwt_algorithms must name one at least")
+            raise ValueError("CARILLON_JWT_ALGORITHMS must name one at least")
         if not _is_trusted(self.jwt_key_set, insecure=self.http_allow_insecure):
-            raise ValueError("jwt_key_set must be a path, or start with https://")
+            raise ValueError("CARILLON_JWT_KEY_SET must be a path, or start with https://")
         return self
 
     @model_validator(mode="after")
     def _trusting_documents_alone_takes_knowing_who_asks(self) -> Self:
         if self.documents == "trusted" and self.authentication == "none":
-            raise ValueError("documents=trusted needs authentication to be required")
+            raise ValueError("CARILLON_DOCUMENTS=trusted needs CARILLON_AUTHENTICATION=required")
         return self
 
     @property

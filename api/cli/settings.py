@@ -21,8 +21,10 @@ def read_settings() -> Settings:
     except ValidationError as error:
         faults: dict[str, list[str]] = {}
         for each in error.errors(include_url=False, include_context=False, include_input=False):
-            faults.setdefault(_variable(str(each["loc"][0])), []).append(each["msg"])
-        _refuse([f"{variable}: {'; '.join(messages)}" for variable, messages in faults.items()])
+            # What is wrong with several together has no place, and names them itself.
+            place = f"{_variable(str(each['loc'][0]))}: " if each["loc"] else ""
+            faults.setdefault(place, []).append(each["msg"].removeprefix("Value error, "))
+        _refuse([f"{place}{'; '.join(messages)}" for place, messages in faults.items()])
     except SettingsError as error:
         _refuse([str(error)])
 

@@ -17,7 +17,7 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 MOST_KEYS = 16
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _FORM = f"it is id:key, or several with commas between; a key is {KEY_BYTES} bytes as base64"
 
 
@@ -70,8 +70,9 @@ def read_keys(text: str) -> KeyRing:
     """The ring that `id:key,id:key` is. Raises ValueError, which never repeats a key."""
     keys: dict[str, AESGCM] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
-        id, _, key = part.partition(":")
-        if not _ID.fullmatch(id):
+        id, named, key = part.partition(":")
+        # Without an id what is there may be a key.
+        if not named or not ID.fullmatch(id):
             raise ValueError(_FORM)
         if id in keys:
             raise ValueError(f"there are two keys with the id {id}")

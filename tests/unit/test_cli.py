@@ -69,6 +69,25 @@ def test_wrong_settings_are_named_one_a_line_without_their_values() -> None:
     assert "hunter2" not in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (
+            {"CARILLON_DOCUMENTS": "trusted"},
+            "CARILLON_DOCUMENTS=trusted needs CARILLON_AUTHENTICATION=required",
+        ),
+        (
+            {"CARILLON_JWT_KEY_SET": "keys.json", "CARILLON_AUTHENTICATION": "required"},
+            "CARILLON_JWT_KEY_SET needs CARILLON_JWT_ISSUER and CARILLON_JWT_AUDIENCE",
+        ),
+        ({"CARILLON_BUDGET": "1000"}, "CARILLON_MAX_COST must be at most CARILLON_BUDGET"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_told_in_one_line(settings: dict[str, str], told: str) -> None:
+    ended = carillon("worker", **settings)
+    assert (ended.returncode, ended.stderr) == (2, f"{told}\n")
+
+
 def test_dev_does_not_pretend_to_use_services_that_are_set() -> None:
     ended = carillon("dev", **URLS)
     assert ended.returncode == 2
@@ -152,6 +171,18 @@ def test_a_new_key_can_be_put_into_the_settings() -> None:
     assert first.stdout != second.stdout
     refused = carillon("keys", "new", "k 1")
     assert (refused.returncode, refused.stdout) == (2, "")
+
+
+def test_a_key_without_its_id_is_not_repeated() -> None:
+    with pytest.raises(ValueError, match="it is id:key") as refused:
+        read_keys("hunter2")
+    assert "hunter2" not in str(refused.value)
+
+
+def test_an_id_that_is_none_is_refused_by_what_it_may_be() -> None:
+    ended = carillon("keys", "new", "k 1")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "letters, digits" in ended.stderr
 
 
 def test_keys_that_cannot_be_used_are_not_repeated() -> None:

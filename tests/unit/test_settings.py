@@ -9,7 +9,7 @@ from tests.support.engine_fakes import settings_of
 
 
 def test_attempts_are_kept_as_long_as_their_tasks() -> None:
-    with pytest.raises(ValidationError, match="retain_attempts_days must be at least"):
+    with pytest.raises(ValidationError, match="CARILLON_RETAIN_ATTEMPTS_DAYS must be at least"):
         settings_of(retain_failed_days=31)
     assert settings_of(retain_failed_days=31, retain_attempts_days=31).retain_attempts_days == 31
 
@@ -29,7 +29,7 @@ def test_what_is_no_origin_is_not_allowed(origin: str) -> None:
 
 
 def test_trusting_published_documents_alone_takes_authentication() -> None:
-    with pytest.raises(ValueError, match="documents=trusted needs authentication"):
+    with pytest.raises(ValueError, match="CARILLON_DOCUMENTS=trusted needs CARILLON_AUTHENTICATION"):
         settings_of(documents="trusted")
     assert settings_of(documents="trusted", authentication="required").documents == "trusted"
 
