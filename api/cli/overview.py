@@ -36,7 +36,7 @@ def _head(overview: Overview, now: datetime) -> Text:
     return Text("   ".join(parts), style="bold")
 
 
-def _queues(queues: Iterable[QueueSeen]) -> Table:
+def _queues(queues: Iterable[QueueSeen]) -> RenderableType:
     table = _table("queue", "due", "oldest", "running", "ended/s", "failed/s", "late p50", "late p99")
     for each in queues:
         table.add_row(
@@ -49,12 +49,12 @@ def _queues(queues: Iterable[QueueSeen]) -> Table:
             _late(each.lateness_median),
             _late(each.lateness_p99),
         )
-    if not table.row_count:
-        table.add_row(Text("Nothing is due, runs or ended in the last minute.", style="dim"))
-    return table
+    # Below, not in a row: a column has no room for a sentence.
+    nothing = Text(" Nothing is due, runs or ended in the last minute.\n", style="dim")
+    return table if table.row_count else Group(table, nothing)
 
 
-def _workers(workers: Iterable[WorkerSeen]) -> Table:
+def _workers(workers: Iterable[WorkerSeen]) -> RenderableType:
     table = _table("worker", "slots", "running", "used", "lease", "up")
     for each in workers:
         lost = each.lease_seconds < 0
@@ -66,13 +66,13 @@ def _workers(workers: Iterable[WorkerSeen]) -> Table:
             Text("ended" if lost else duration(each.lease_seconds), style="red" if lost else ""),
             duration(each.up_seconds),
         )
-    if not table.row_count:
-        table.add_row(Text("No worker is there: nothing runs.", style="bold red"))
-    return table
+    nobody = Text(" No worker is there: nothing runs.\n", style="bold red")
+    return table if table.row_count else Group(table, nobody)
 
 
 def _table(first: str, *others: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
+    # Without padding, names have room beside the figures in 80 columns too.
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, expand=True)
     table.add_column(first, ratio=1, overflow="ellipsis", no_wrap=True)
     for each in others:
         table.add_column(each, justify="right", no_wrap=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli.running import run
-from api.cli.settings import read_service_settings
+from api.cli.settings import read_command_settings
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,7 +34,7 @@ Once = Annotated[bool, typer.Option("--once", help="Look once and end, as where 
 
 def top(interval: Interval = 1, queues: Queues = 30, once: Once = False) -> None:
     """Shows what queues and workers do, of all tenants, until Ctrl-C."""
-    settings = read_service_settings("database_url")
+    settings = read_command_settings("database_url")
     with suppress(KeyboardInterrupt):
         run(settings, _show(settings, interval, queues, once=once), sys.exit)
 

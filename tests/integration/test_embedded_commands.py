@@ -86,6 +86,13 @@ async def test_beside_one_that_runs_they_work_on_its_server_and_leave_it_alone(
     assert not runs(home)
 
 
+async def test_top_looks_at_one_that_runs_and_sees_its_worker(home: Path) -> None:
+    async with dev(home):
+        code, said, complained = await carillon(home, "top", "--once")
+    assert code == 0, complained
+    assert "of 100 slots" in said
+
+
 async def test_beside_one_that_runs_a_failed_task_is_a_dead_letter_and_runs_again(home: Path) -> None:
     async with dev(home) as address, http_client(address) as client:
         failing = {"run": {"handler": "fail", "payload": {"message": "Burst", "times": 1}}}

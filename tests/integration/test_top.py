@@ -34,8 +34,8 @@ async def seen(storage: Storage, queues: int = 10, workers: int = 10) -> Overvie
     return await PostgresOverviews(storage.database).read(queues, workers)
 
 
-def shown(overview: Overview) -> str:
-    console = Console(width=120, record=True, file=StringIO())
+def shown(overview: Overview, width: int = 120) -> str:
+    console = Console(width=width, record=True, file=StringIO())
     console.print(rendered(overview, NOW))
     return console.export_text()
 
@@ -91,6 +91,14 @@ async def test_an_installation_without_workers_is_told_so(storage: Storage) -> N
     told = shown(await seen(storage))
     assert "No worker is there" in told
     assert "Nothing is due" in told
+
+
+async def test_in_a_narrow_terminal_names_can_be_told_and_sentences_read(storage: Storage) -> None:
+    told = shown(await seen(storage), width=80)
+    assert "No worker is there: nothing runs." in told
+    assert "Nothing is due, runs or ended in the last minute." in told
+    await storage.added(a_task(tenant="default", queue="default"))
+    assert "default/default" in shown(await seen(storage), width=80)
 
 
 async def test_what_a_tenant_wrote_steers_no_terminal(storage: Storage) -> None:
