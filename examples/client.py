@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -63,7 +63,7 @@ def run(
     token: Token = "",
 ) -> None:
     """Has a handler run, and tells what it does until it is done."""
-    action = {"run": {"handler": handler, "payload": json.loads(payload)}}
+    action = {"run": {"handler": handler, "payload": read(payload)}}
     with connected(address, token) as http:
         id = create(http, {"title": title, "action": action})
         for _, data in follow(http, FOLLOW, {"id": id}):
@@ -86,6 +86,23 @@ def notifications(place: Path = Path(".cursor"), address: Address = LOCAL, token
                 keep(place, cursor)
 
 
+def read(payload: str) -> Json:
+    """Raises BadParameter, which a shell shows in place of a traceback."""
+    try:
+        found = json.loads(payload)
+    except ValueError as error:
+        raise typer.BadParameter(f"the payload is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise typer.BadParameter('the payload is an object, such as {"n": 3}')
+    return found
+
+
+def complain(fault: httpx2.TransportError) -> None:
+    """An outage passes; a wrong address does not, so it is named."""
+    reason = str(fault) or type(fault).__name__
+    print(f"{fault.request.url} was not reached, trying again: {reason}", file=sys.stderr, flush=True)
+
+
 def keep(place: Path, cursor: str) -> None:
     """All of it or nothing: half a place would be none."""
     new = place.with_suffix(".new")
@@ -102,13 +119,15 @@ def create(http: httpx2.Client, task: Json) -> str:
     """Its id. Under its key it is made once, however often an answer is lost and it is sent again."""
     task = task | {"key": secrets.token_hex(16)}
     while True:
-        with suppress(httpx2.TransportError):
+        try:
             made = ask(http, CREATE, {"input": task})["createTask"]
-            break
-        time.sleep(WAIT)
-    if made["errors"]:
-        raise Refused(made["errors"])
-    return str(made["task"]["id"])
+        except httpx2.TransportError as fault:
+            complain(fault)
+            time.sleep(WAIT)
+            continue
+        if made["errors"]:
+            raise Refused(made["errors"])
+        return str(made["task"]["id"])
 
 
 def ask(http: httpx2.Client, document: str, variables: Json) -> Json:
@@ -126,19 +145,19 @@ def follow(
     while True:
         headers = {"accept": "text/event-stream"} | ({"last-event-id": seen} if seen else {})
         body = {"query": document, "variables": variables}
-        with (
-            suppress(httpx2.TransportError),
-            http.stream("POST", "/graphql", json=body, headers=headers) as answer,
-        ):
-            if answer.status_code not in AGAIN:
-                for event in events(answer):
-                    if event.event == "complete":
-                        return
-                    result = json.loads(event.data)
-                    if is_behind(result):
-                        break
-                    seen = event.id or seen
-                    yield seen, data_of(result)
+        try:
+            with http.stream("POST", "/graphql", json=body, headers=headers) as answer:
+                if answer.status_code not in AGAIN:
+                    for event in events(answer):
+                        if event.event == "complete":
+                            return
+                        result = json.loads(event.data)
+                        if is_behind(result):
+                            break
+                        seen = event.id or seen
+                        yield seen, data_of(result)
+        except httpx2.TransportError as fault:
+            complain(fault)
         time.sleep(WAIT)
 
 
