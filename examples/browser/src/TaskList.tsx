@@ -50,7 +50,7 @@ function Row({ task }: { task: Task }) {
         <h3>{task.title}</h3>
         <p>
           <span className={`state ${task.state.toLowerCase()}`}>{task.state.toLowerCase()}</span>{' '}
-          {task.action.run?.handler ?? 'reminder'}, due <When at={task.scheduledAt} />
+          {task.action.run?.handler ?? (task.action.kind === 'HTTP' ? 'webhook' : 'reminder')}, due <When at={task.scheduledAt} />
           {task.attempt > 1 && `, attempt ${task.attempt}`}
         </p>
         {task.error && <p className="fault">{task.error.message}</p>}
