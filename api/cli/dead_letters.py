@@ -133,8 +133,8 @@ async def _used(
         await use(service)
     if settings.embedded and kinds is None:
         typer.echo(
-            f"These were of {known}: events that a running `carillon dev` could not handle are its own "
-            "process's, which tells them over GraphQL (`deadLetters`).",
+            f"Looked at: {known}. Events that a running `carillon dev` could not handle are in its own "
+            "process: ask it for `deadLetters` over GraphQL.",
             err=True,
         )
 
