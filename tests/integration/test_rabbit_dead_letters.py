@@ -183,8 +183,12 @@ async def test_those_returned_most_often_are_put_there_anew_first(
     assert all(isinstance(count, int) and count <= 3 + 4 for count in returns), returns
 
 
-async def test_many_at_once_are_gone_when_the_replay_has_answered(bus: RabbitBus) -> None:
+async def test_many_at_once_are_gone_when_the_replay_has_answered(
+    bus: RabbitBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """RabbitMQ forgets acknowledgements that it has not passed on to the queue when their channel is closed."""
+    for limit in ("READING", "LIMIT", "TURN"):  # 800 may take longer on a busy machine
+        monkeypatch.setattr(adapter, limit, 60.0)
     events = [an_event(tenant="acme" if number % 4 else "other") for number in range(800)]
     await set_aside(bus, *[failed_message(event, 5) for event in events])
     dead = bus.set_aside()[NAME]

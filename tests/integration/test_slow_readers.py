@@ -24,8 +24,8 @@ SIZE = 65_536
 QUERY = f"subscription {{ liveText(size: {SIZE}) }}"
 EVENTS = 400
 QUICK = 3
-IN_TIME = 0.25
-"""Seconds within which 19 of 20 are told, on a busy machine."""
+IN_TIME = 2.0
+"""Seconds within which 19 of 20 are told, on a busy machine. Who waits for a slow one does so for longer."""
 ON_THE_WAY = 24 * 1024 * 1024
 """Bytes that the buffers of a connection and the backlog of a subscriber may hold together, by far."""
 GROWTH = 4 * 1024 * 1024

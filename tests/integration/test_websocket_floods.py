@@ -16,7 +16,7 @@ from api.connections import MAX_FRAGMENTS, PIECE, DrainedWebsocket
 from tests.support.graphql_client import raw_socket
 from tests.support.serving import serving
 from tests.support.small_graph import small_app
-from tests.support.socket_talk import ACK, INIT, closing, hear, say
+from tests.support.socket_talk import ACK, INIT, closing, hear, say, subscribe
 from tests.support.waiting import until
 
 BEGIN = b"\x01\x81\0\0\0\0{"
@@ -36,12 +36,19 @@ class Seen(DrainedWebsocket):
     pings = 0
     held = 0
     lost = 0
+    waits = False
+    """Whether one had to wait for its peer."""
 
     @override
     def handle_ping(self) -> None:
         Seen.pings += 1
         super().handle_ping()
         Seen.held = max(Seen.held, self.transport.get_write_buffer_size())
+
+    @override
+    def pause_writing(self) -> None:
+        Seen.waits = True
+        super().pause_writing()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -54,6 +61,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Seen, "pings", 0)
     monkeypatch.setattr(Seen, "held", 0)
     monkeypatch.setattr(Seen, "lost", 0)
+    monkeypatch.setattr(Seen, "waits", False)
     monkeypatch.setattr("api.server.DrainedWebsocket", Seen)
 
 
@@ -142,9 +150,13 @@ async def test_who_reads_nothing_is_let_go_after_what_is_no_frame(
 ) -> None:
     monkeypatch.setattr(connections, "GOODBYE_TIMEOUT", 0.1)
     async with raw_socket(address) as client:
+        await say(client, INIT)
+        assert await hear(client) == ACK
         client.transport.pause_reading()
-        client.transport.write(LONG_PING + b"\x83\x80\0\0\0\0")
-        await until(lambda: Seen.lost == 1)
+        await say(client, subscribe("subscription { flood(size: 65536) }"))
+        await until(lambda: Seen.waits, seconds=30)
+        client.transport.write(b"\x83\x80\0\0\0\0")
+        await until(lambda: Seen.lost == 1, seconds=30)
         client.transport.abort()
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 STEP = 0.005
 
 
-async def until(condition: Callable[[], object], seconds: float = 5) -> None:
-    """Returns once `condition` holds; raises TimeoutError when it does not in time."""
+async def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Returns once `condition` holds; raises TimeoutError when it does not in time, on a busy machine."""
     async with asyncio.timeout(seconds):
         while True:
             holds = condition()
