@@ -24,6 +24,8 @@ HEAD_TIMEOUT = 20.0
 """Seconds a connection has for a whole head, the first included."""
 GOODBYE_TIMEOUT = 1.0
 """Seconds a peer has to read the rest when its websocket is closed; while the server stops, to answer."""
+ANSWER_TIMEOUT = 60.0
+"""Seconds a peer has to take what is left of an answer, however little it takes at a time."""
 
 MAX_FRAGMENTS = 4096
 """Of one message: the empty ones, too, take memory and time."""
@@ -44,6 +46,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     _unserved = 0
     _impatience: asyncio.TimerHandle | None = None
+    _abandonment: asyncio.TimerHandle | None = None
     _in_head = False
     _upgrade_ignored = False
 
@@ -98,9 +101,26 @@ class BoundedConnection(HttpToolsProtocol):
             super().on_message_complete()
 
     @override
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.flow.write_paused and self._abandonment is None:
+            self._abandonment = self.loop.call_later(ANSWER_TIMEOUT, self.transport.abort)
+
+    @override
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._taken()
+
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._progress()
+        self._taken()
         super().connection_lost(exc)
+
+    def _taken(self) -> None:
+        if self._abandonment is not None:
+            self._abandonment.cancel()
+            self._abandonment = None
 
     def _head_without_upgrade(self) -> bytes | None:
         if not self._upgrade_ignored:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 import tracemalloc
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client import CollectorRegistry
 from websockets.asyncio.client import ClientConnection
 
+from api import connections
 from tests.support import wire
-from tests.support.graphql_client import raw_socket
+from tests.support.graphql_client import http_client, raw_socket
 from tests.support.serving import serving
 from tests.support.small_graph import Watched, small_app
 from tests.support.socket_talk import ACK, INIT, hear, say, subscribe
@@ -28,6 +30,8 @@ IN_TIME = 2.0
 """Seconds within which 19 of 20 are told, on a busy machine. Who waits for a slow one does so for longer."""
 ON_THE_WAY = 24 * 1024 * 1024
 """Bytes that the buffers of a connection and the backlog of a subscriber may hold together, by far."""
+ANSWER = 9_000_000
+"""Bytes, of which the buffers of the system hold the half."""
 GROWTH = 4 * 1024 * 1024
 
 
@@ -76,6 +80,29 @@ async def test_who_does_not_read_is_ended_alone_and_nothing_waits_for_them(
         assert text_of(await hear(slow)).startswith(f"{watched.number} ")
         writer.transport.abort()
     assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_who_takes_an_answer_drop_by_drop_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "ANSWER_TIMEOUT", 0.5)
+    names = " ".join(f"{letter}: hello(name: $name)" for letter in "abcdefghi")
+    asked = {"query": f"query ($name: String!) {{ {names} }}", "variables": {"name": "x" * 1_000_000}}
+    async with serving(small_app()) as address:
+        place = urlsplit(address)
+        reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=1024)
+        writer.write(wire.post(json.dumps(asked).encode(), "application/json"))
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        taken = 0
+        async with asyncio.timeout(20):
+            with suppress(ConnectionResetError):
+                while taken < ANSWER and (part := await reader.read(100_000)):
+                    taken += len(part)
+                    await asyncio.sleep(0.05)  # it is read all along
+        assert taken < ANSWER
+        writer.close()
+        async with http_client(address) as client:
+            assert len((await client.http.post("/graphql", json=asked)).content) > ANSWER
+            await asyncio.sleep(0.6)  # longer than it would have had
+            assert await client.execute("{ hello }") == {"hello": "hello world"}
 
 
 @asynccontextmanager
