@@ -131,10 +131,11 @@ class RabbitDeadLetters:
                     await self._moved(queue, worn, [self._to_the_end(one) for one in worn])
 
     async def _take_turn(self, turn: AsyncExitStack, connection: AbstractConnection) -> None:
+        until = asyncio.get_running_loop().time() + TURN
         try:
-            async with asyncio.timeout(TURN):
+            async with asyncio.timeout_at(until):
                 await turn.enter_async_context(self._turn)
-                await turn.enter_async_context(looking(connection, self._names.looking(self._consumer)))
+            await turn.enter_async_context(looking(connection, self._names.looking(self._consumer), until))
         except TimeoutError as fault:
             raise Unavailable(f"The dead letters of {self._consumer}, at which others look,") from fault
 

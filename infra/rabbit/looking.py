@@ -13,32 +13,38 @@ from pamqp.common import FieldTable
 FORGOTTEN = 20.0
 """Seconds, more than any look takes, after which RabbitMQ lets others look though it was not told to."""
 _PAUSE = 0.05
-_GOODBYE = 1.0
+_ANSWER = 1.0
+"""Seconds that RabbitMQ has to give the sign, and to take it back."""
 
 
 @asynccontextmanager
-async def looking(connection: AbstractConnection, name: str) -> AsyncIterator[None]:
+async def looking(connection: AbstractConnection, name: str, until: float) -> AsyncIterator[None]:
     """Waits for its turn, of which an exclusive queue of this name is the sign.
 
     RabbitMQ gives it to one connection alone, and takes it back when that ends. Those of one connection it does
-    not hold off from each other.
+    not hold off from each other. Raises TimeoutError after `until`, by the loop's time, and when RabbitMQ does
+    not answer.
     """
-    while (sign := await _sign(connection, name)) is None:  # noqa: ASYNC110  nobody tells of the end of it
+    # Given up between two tries and not in one: a channel that is left while it opens can cost the connection.
+    while (sign := await _sign(connection, name)) is None:
+        if asyncio.get_running_loop().time() >= until:
+            raise TimeoutError
         await asyncio.sleep(_PAUSE)
     try:
         yield
     finally:
         with suppress(TimeoutError):  # what was done is done, and the sign is forgotten by itself
-            async with asyncio.timeout(_GOODBYE):
+            async with asyncio.timeout(_ANSWER):
                 await sign.delete()
                 await sign.channel.close()
 
 
 async def _sign(connection: AbstractConnection, name: str) -> AbstractQueue | None:
     """None while another connection has it."""
-    channel = await connection.channel()
+    arguments: FieldTable = {"x-expires": int(FORGOTTEN * 1000)}
     try:
-        arguments: FieldTable = {"x-expires": int(FORGOTTEN * 1000)}
-        return await channel.declare_queue(name, exclusive=True, arguments=arguments)
+        async with asyncio.timeout(_ANSWER):
+            channel = await connection.channel()
+            return await channel.declare_queue(name, exclusive=True, arguments=arguments)
     except ChannelLockedResource:  # which has closed the channel, too
         return None

@@ -40,6 +40,10 @@ async def set_aside(bus: RabbitBus, *messages: aio_pika.Message) -> None:
     await bus.events.send([Outgoing(bus.names.dead, NAME, each, mandatory=True) for each in messages])
 
 
+def forever() -> float:
+    return asyncio.get_running_loop().time() + 60
+
+
 def cut(bus: RabbitBus, *, sent: bool) -> RabbitDeadLetters:
     """Its replays are broken off: before anything is sent, or after, when nobody knows that it was."""
 
@@ -163,10 +167,28 @@ async def test_while_others_look_without_end_it_is_said_so(
 ) -> None:
     monkeypatch.setattr(adapter, "TURN", 0.2)
     async with await aio_pika.connect(RABBIT.url) as connection:
-        async with looking(connection, bus.names.looking(NAME)):
+        async with looking(connection, bus.names.looking(NAME), forever()):
             with pytest.raises(Unavailable, match="at which others look"):
                 await bus.set_aside()[NAME].listed()
         assert (await bus.set_aside()[NAME].listed()).items == []
+
+
+async def test_whoever_gives_up_waiting_for_a_turn_leaves_the_connection_as_it_was(
+    bus: RabbitBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await bus.consuming.ready()
+    channels = connection.transport.connection.channels  # type: ignore[union-attr]  # it is connected
+    before = len(channels)
+    async with (
+        await aio_pika.connect(RABBIT.url) as other,
+        looking(other, bus.names.looking(NAME), forever()),
+    ):
+        for tenths in range(60):
+            monkeypatch.setattr(adapter, "TURN", tenths / 10_000)
+            with pytest.raises(Unavailable, match="at which others look"):
+                await bus.set_aside()[NAME].listed()
+    assert await bus.consuming.ready() is connection
+    assert len(channels) == before
 
 
 async def test_those_returned_most_often_are_put_there_anew_first(
