@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 from domain.errors import Unavailable
 from domain.queues.model import Queue
@@ -19,25 +18,13 @@ RETRY = 1.0
 """Seconds for which a reading that failed has failed for all."""
 
 
-@dataclass(slots=True)
-class _Reading:
-    """The last one, of a tenant that somebody follows."""
-
-    outcome: Sequence[Queue] | Unavailable = ()
-    began: float = float("-inf")
-    rests: float = 0.0
-    """Seconds in which it is not read again, from when it began."""
-    under_way: asyncio.Lock = field(default_factory=asyncio.Lock)
-    followers: int = 0
-
-
 class QueueReadings:
     """`now` is in seconds that never go back."""
 
     def __init__(self, queues: Queues, now: Callable[[], float] = time.monotonic) -> None:
         self._queues = queues
         self._now = now
-        self._followed: dict[str, _Reading] = {}
+        self._followed: dict[str, QueuesFollowed] = {}
 
     def __len__(self) -> int:
         """Tenants whose queues are followed."""
@@ -45,39 +32,47 @@ class QueueReadings:
 
     @asynccontextmanager
     async def followed(self, tenant: str) -> AsyncIterator[QueuesFollowed]:
-        reading = self._followed.setdefault(tenant, _Reading())
-        reading.followers += 1
+        if tenant not in self._followed:
+            self._followed[tenant] = QueuesFollowed(self._queues, tenant, self._now)
+        queues = self._followed[tenant]
+        queues.followers += 1
         try:
-            yield QueuesFollowed(self._queues, tenant, reading, self._now)
+            yield queues
         finally:
-            reading.followers -= 1
-            if not reading.followers:
+            queues.followers -= 1
+            if not queues.followers:
                 del self._followed[tenant]
 
 
 class QueuesFollowed:
-    def __init__(self, queues: Queues, tenant: str, reading: _Reading, now: Callable[[], float]) -> None:
+    """Those of one tenant, as they were last read for anyone who follows them."""
+
+    def __init__(self, queues: Queues, tenant: str, now: Callable[[], float]) -> None:
+        self.followers = 0
         self._queues = queues
         self._tenant = tenant
-        self._reading = reading
         self._now = now
+        self._outcome: Sequence[Queue] | Unavailable = ()
+        self._began = float("-inf")
+        self._rests = 0.0
+        """Seconds in which they are not read again, from when it began."""
+        self._reading = asyncio.Lock()
 
     async def recent(self, seconds: float) -> Sequence[Queue]:
         """As they were that long ago at most, or longer when reading them is dear. Raises Unavailable."""
-        reading = self._reading
-        async with reading.under_way:
-            failed = isinstance(reading.outcome, Unavailable)
-            if self._now() - reading.began >= (RETRY if failed else max(seconds, reading.rests)):
+        async with self._reading:
+            failed = isinstance(self._outcome, Unavailable)
+            if self._now() - self._began >= (RETRY if failed else max(seconds, self._rests)):
                 await self._read()
-        if isinstance(reading.outcome, Unavailable):
-            raise reading.outcome
-        return reading.outcome
+        if isinstance(self._outcome, Unavailable):
+            raise self._outcome
+        return self._outcome
 
     async def _read(self) -> None:
-        reading, began = self._reading, self._now()
+        began = self._now()
         try:
-            reading.outcome = await self._queues.all(self._tenant, MAX_QUEUES)
-            reading.rests = (self._now() - began) * (1 + SPARED)
+            self._outcome = await self._queues.all(self._tenant, MAX_QUEUES)
+            self._rests = (self._now() - began) * (1 + SPARED)
         except Unavailable as fault:
-            reading.outcome = fault
-        reading.began = began
+            self._outcome = fault
+        self._began = began
