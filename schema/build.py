@@ -25,6 +25,7 @@ from schema.dead_letters import (
 from schema.handlers import Handler, handlers
 from schema.live import TaskActivity, TaskEvent, follow_notifications, task_activity, task_events
 from schema.lookup import node, nodes
+from schema.marks import LIVE, items, points
 from schema.node import Node
 from schema.notification_changes import MarkNotificationsReadPayload, mark_notifications_read
 from schema.notifications import NotificationConnection, NotificationNode, notifications
@@ -42,8 +43,6 @@ from schema.schedule_changes import (
     update_schedule,
 )
 from schema.schedules import ScheduleConnection, ScheduleNode, schedule, schedules
-from schema.sharing import LIVE
-from schema.sizes import items, points
 from schema.task_changes import (
     CreateTaskPayload,
     CreateTasksPayload,

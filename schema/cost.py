@@ -39,8 +39,9 @@ from graphql import (
 
 from domain.paging import DEFAULT_PAGE
 from schema.limits import Limits
+from schema.marks import ASSUMED, items_of, points_of
 from schema.refusals import refused
-from schema.sizes import ASSUMED, Size, items_of, points_of, size_of
+from schema.sizes import Size, size_of
 
 CHANGE = 10
 """Points of a field of a mutation or a subscription."""

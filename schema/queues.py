@@ -18,9 +18,9 @@ from domain.work.drafts import KEEP
 from schema.absent import given
 from schema.context import Ask, Context
 from schema.filters import read_line
+from schema.marks import points
 from schema.permissions import changes, needs
 from schema.refusals import invalid
-from schema.sizes import points
 from schema.user_errors import Refused, UserError, user_errors
 
 SHORTEST_INTERVAL = timedelta(seconds=1)

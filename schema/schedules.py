@@ -20,6 +20,7 @@ from schema.enums import MisfirePolicy, OverlapPolicy
 from schema.filters import TaskFilterInput, read_filter, read_line
 from schema.ids import read_schedule_id, schedule_id
 from schema.labels import Label
+from schema.marks import items
 from schema.node import Node
 from schema.paging import (
     After,
@@ -34,7 +35,6 @@ from schema.paging import (
 from schema.permissions import needs
 from schema.recurrences import Recurrence
 from schema.scalars import TimeZone
-from schema.sizes import items
 from schema.tally import large_of_schedules
 from schema.tasks import TaskConnection, list_tasks
 

@@ -13,10 +13,7 @@ from graphql import (
     VariableNode,
 )
 
-from schema.marks import marks
-
-LIVE = {"live": True}
-"""Metadata of a subscription that tells what happens from now on; an argument `after` takes it back in time."""
+from schema.marks import is_live
 
 
 def begins_now(
@@ -35,7 +32,7 @@ def begins_now(
 
 def _is_live(type: GraphQLObjectType | None, name: str) -> bool:
     field = None if type is None else type.fields.get(name)
-    return field is not None and marks(field).get("live") is True
+    return field is not None and is_live(field)
 
 
 def _is_null(value: object, operation: OperationDefinitionNode, variables: dict[str, Any]) -> bool:

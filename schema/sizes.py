@@ -23,19 +23,14 @@ from domain.paging import DEFAULT_PAGE, MAX_PAGE
 from domain.queues.service import MAX_NAMES
 from domain.tasks.bulk import DEFAULT_LIMIT, MAX_LIMIT
 from domain.tasks.service import MAX_TOGETHER
-from schema.marks import marks
+from schema.marks import items_of
 
 PAGES = ("first", "last")
 """Of a Connection; of other lists, none of which tells more than LINES_READ."""
 LISTS = ((("ids",), MAX_PAGE), (("names",), MAX_NAMES), (("input", "tasks"), MAX_TOGETHER))
 """Arguments, and fields below them, that something is told or made of item by item; how many they take."""
-ASSUMED = 10
-"""Items of a list of which nothing is known."""
 LIMIT = "limit"
 """The field of an input that says how many are changed at most."""
-
-
-_ITEMS, _POINTS = "items", "points"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,26 +90,6 @@ def size_of(node: FieldNode, asked: GraphQLField) -> Size | None:
             if items is not None:
                 return items
     return None
-
-
-def items(most: int) -> dict[str, int]:
-    """Metadata of a list: how many it has at most, for as far as no argument says it."""
-    return {_ITEMS: most}
-
-
-def items_of(asked: GraphQLField, assumed: int = ASSUMED) -> int:
-    most: int = marks(asked).get(_ITEMS, assumed)
-    return most
-
-
-def points(number: int) -> dict[str, int]:
-    """Metadata of a field: what it costs beside the objects it tells, since more than those is read for it."""
-    return {_POINTS: number}
-
-
-def points_of(asked: GraphQLField) -> int:
-    number: int = marks(asked).get(_POINTS, 0)
-    return number
 
 
 def _has_limit(asked: GraphQLField) -> bool:

@@ -26,6 +26,7 @@ from schema.enums import TaskOrder, TaskState
 from schema.filters import TaskFilterInput, read_filter, read_line
 from schema.ids import read_task_id, task_id
 from schema.labels import Label
+from schema.marks import items
 from schema.node import Node
 from schema.notifications import NotificationConnection, notifications_of_task
 from schema.paging import (
@@ -43,7 +44,6 @@ from schema.paging import (
 from schema.permissions import needs
 from schema.refusals import invalid
 from schema.scalars import Json
-from schema.sizes import items
 from schema.tally import LARGE_OF_TASKS, large_of_tasks
 
 if TYPE_CHECKING:

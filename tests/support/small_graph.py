@@ -34,8 +34,8 @@ from infra.system import SystemClock, TimeOrderedIds
 from infra.telemetry.trace import current_traceparent
 from schema.context import Context
 from schema.limits import Limits
+from schema.marks import LIVE
 from schema.operations import Operations
-from schema.sharing import LIVE
 from schema.tally import Tally
 from tests.support.stored_documents import StoredDocuments
 

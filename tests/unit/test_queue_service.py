@@ -11,8 +11,8 @@ from domain.live.ports import Signal
 from domain.queues.model import Queue
 from domain.tenancy.model import Caller, Role
 from schema.build import build_schema
+from schema.marks import points_of
 from schema.queues import FIGURES
-from schema.sizes import points_of
 from tests.support.face import TENANT, Face
 
 FIELDS = "name paused depth running oldestDueSeconds concurrency ratePerSecond finishedPerSecond"
