@@ -20,8 +20,9 @@ from api.graph import Graph
 from api.graphql import GraphQLOverHttp
 from api.health import Check, Readiness, liveness
 from api.live_connections import LiveConnections
-from api.metrics import ApiMetrics, MetricsPage
+from api.metrics import ApiMetrics
 from api.origins import Origins
+from api.scraping import MetricsPage
 from api.shedding import Shedding
 from api.trace import Traced
 from api.websocket import GraphQLOverWebsocket

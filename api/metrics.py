@@ -1,23 +1,16 @@
-"""What the API counts, and the page where Prometheus reads it."""
+"""What the API counts."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from starlette.requests import Request
-from starlette.responses import Response
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from graphql_plans import Fallback
 from infra.telemetry.tenants import OTHER, naming
 from schema.error_codes import CODES, LIMITS
-
-log = logging.getLogger(__name__)
 
 MOST_OPERATIONS = 100
 """Names of published operations that have figures of their own in one process."""
@@ -26,14 +19,11 @@ _CODES = frozenset(each.name for each in CODES)
 _DURATION = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _TENANT_DURATION = (0.01, 0.05, 0.1, 0.5, 1, 5)
 
-REFRESH_TIMEOUT = 2.5
-"""Seconds in which gauges that are read from storage must come; Prometheus gives a scrape ten."""
-
 
 class ApiMetrics:
     """Labels are bounded: none ever holds what a client sent."""
 
-    def __init__(self, registry: CollectorRegistry, tenants: Iterable[str] = ()) -> None:
+    def __init__(self, registry: CollectorRegistry, tenants: Collection[str] = ()) -> None:
         """`tenants` have figures of their own."""
         self._tenant = naming(tenants)
         self._names: dict[str | None, str] = {None: UNPUBLISHED}
@@ -186,36 +176,3 @@ class ApiMetrics:
         if name not in self._names and len(self._names) <= MOST_OPERATIONS:
             self._names[name] = name or UNPUBLISHED
         return self._names.get(name, OTHER)
-
-
-class MetricsPage:
-    """Rendered one at a time; those who ask meanwhile share the next one, which is no older than they are."""
-
-    def __init__(self, registry: CollectorRegistry, refresh_gauges: Callable[[], Awaitable[None]]) -> None:
-        self._registry = registry
-        self._refresh_gauges = refresh_gauges
-        self._failures = Counter(
-            "carillon_gauges_failures", "Scrapes that were answered with older gauges", registry=registry
-        )
-        ProcessCollector(registry=registry)
-        self._rendering = asyncio.Lock()
-        self._begun = 0
-        self._rendered = 0
-        self._text = b""
-
-    async def answer(self, _: Request) -> Response:
-        before = self._begun
-        async with self._rendering:
-            if self._rendered <= before:
-                self._begun = number = self._begun + 1
-                await self._refresh()
-                self._text, self._rendered = generate_latest(self._registry), number
-        return Response(self._text, headers={"content-type": CONTENT_TYPE_LATEST})
-
-    async def _refresh(self) -> None:
-        try:
-            async with asyncio.timeout(REFRESH_TIMEOUT):
-                await self._refresh_gauges()
-        except Exception:  # a scrape tells what it can; this failure is counted in it
-            self._failures.inc()
-            log.warning("the gauges could not be refreshed", exc_info=True)

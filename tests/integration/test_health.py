@@ -14,9 +14,9 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from api import health, metrics
+from api import health, scraping
 from api.health import Readiness
-from api.metrics import MetricsPage
+from api.scraping import MetricsPage
 from tests.support.small_graph import small_app
 from tests.support.waiting import settle_down, until
 
@@ -139,7 +139,7 @@ async def test_a_scrape_sees_the_gauges_as_they_are_now() -> None:
 async def test_a_scrape_is_answered_though_the_gauges_cannot_be_read(
     refresh: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics, "REFRESH_TIMEOUT", 0.05)
+    monkeypatch.setattr(scraping, "REFRESH_TIMEOUT", 0.05)
     answer = await ask(metrics_app(refresh, CollectorRegistry()), "/metrics")
     assert answer.status_code == 200
     assert "carillon_gauges_failures_total 1.0" in answer.text
@@ -160,7 +160,7 @@ async def test_scrapes_at_the_same_time_share_one_page_that_is_no_older_than_the
         rendered += 1
         return generate_latest(registry)
 
-    monkeypatch.setattr(metrics, "generate_latest", render)
+    monkeypatch.setattr(scraping, "generate_latest", render)
     app = metrics_app(refresh, registry)
     async with asyncio.TaskGroup() as group:
         scrapes = [group.create_task(ask(app, "/metrics"))]
