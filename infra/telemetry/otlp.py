@@ -17,7 +17,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
 from prometheus_client import CollectorRegistry, Counter
 from typing_extensions import override
@@ -47,8 +47,7 @@ class _Recorded:
     def __init__(self, span: trace.Span) -> None:
         self._span = span
         context = span.get_span_context()
-        sampled = context.trace_flags & TraceFlags.SAMPLED
-        self.traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{sampled:02x}"
+        self.traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
 
     def note(self, name: str, value: Value) -> None:
         self._span.set_attribute(name, value)
@@ -163,7 +162,7 @@ class _Bounded(BatchSpanProcessor):
 
     @override
     def on_end(self, span: ReadableSpan) -> None:
-        if span.context and span.context.trace_flags.sampled and self._counted.has_room():
+        if self._counted.has_room():
             super().on_end(span)
 
 
@@ -176,7 +175,7 @@ async def open_exporting(
         OTLPSpanExporter(f"{str(settings.otlp_endpoint).rstrip('/')}{PATH}", timeout=EXPORT_TIMEOUT), registry
     )
     provider = TracerProvider(
-        ParentBased(ALWAYS_ON),  # what is not sampled does not come so far
+        ALWAYS_ON,  # what is not sampled does not come so far
         Resource.create(
             {
                 "service.name": f"carillon-{part}",
