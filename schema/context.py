@@ -188,7 +188,7 @@ class Contexts:
                 notifications=services.notifications,
                 queues=services.queues,
             ),
-            fire_times=FireTimes(services.recurrences, services.clock, self._turns),
+            fire_times=FireTimes(caller.tenant, services.recurrences, services.clock, self._turns),
             tasks=self._tasks,
             schedules=self._schedules,
             bulk=self._bulk,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Hashable, Iterator
 from datetime import datetime
 from time import perf_counter
+from weakref import WeakValueDictionary
 
 from domain.clock import Clock
 from domain.schedules.model import Schedule
@@ -26,13 +27,16 @@ class Turns:
 
     def __init__(self) -> None:
         self._free = asyncio.Lock()
+        self._of_tenants = WeakValueDictionary[str, asyncio.Lock]()
+        """However many of a tenant's operations want one, they wait for the next turn as one."""
 
-    async def taken(self, times: Iterator[datetime]) -> list[datetime]:
+    async def taken(self, tenant: str, times: Iterator[datetime]) -> list[datetime]:
         """All of them. Raises what computing them does."""
         found: list[datetime] = []
         ended = False
+        mine = self._of_tenants.setdefault(tenant, asyncio.Lock())
         while not ended:
-            async with self._free:
+            async with mine, self._free:
                 began = perf_counter()
                 try:
                     ended = _slice(times, found, began + SLICE)
@@ -53,7 +57,8 @@ def _slice(times: Iterator[datetime], found: list[datetime], end: float) -> bool
 class FireTimes:
     """For one operation, in which it is the same moment all along, and the same is computed once."""
 
-    def __init__(self, recurrences: Recurrences, clock: Clock, turns: Turns) -> None:
+    def __init__(self, tenant: str, recurrences: Recurrences, clock: Clock, turns: Turns) -> None:
+        self._tenant = tenant
         self._recurrences = recurrences
         self._clock = clock
         self._turns = turns
@@ -88,5 +93,5 @@ class FireTimes:
     async def _once(self, asked: Hashable, times: Iterator[datetime]) -> list[datetime]:
         async with self._free:
             if asked not in self._known:
-                self._known[asked] = await self._turns.taken(times)
+                self._known[asked] = await self._turns.taken(self._tenant, times)
         return self._known[asked]

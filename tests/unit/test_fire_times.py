@@ -59,7 +59,7 @@ async def test_everyone_else_has_a_turn_between_two_dear_ones_however_many_ask()
         ticking = group.create_task(dear.tick())
         async with asyncio.TaskGroup() as asking:
             for recurrence in (DAILY, HOURLY, DAILY, HOURLY):
-                asking.create_task(asked(FireTimes(dear, StillClock(), turns), recurrence))
+                asking.create_task(asked(FireTimes("acme", dear, StillClock(), turns), recurrence))
         ticking.cancel()
     assert len(dear.turns) == 4 * 10
     assert len(set(dear.turns)) == len(dear.turns)
@@ -67,7 +67,7 @@ async def test_everyone_else_has_a_turn_between_two_dear_ones_however_many_ask()
 
 async def test_the_same_is_computed_once_for_an_operation() -> None:
     dear = Dear()
-    fire_times = FireTimes(dear, StillClock(), Turns())
+    fire_times = FireTimes("acme", dear, StillClock(), Turns())
     first, second, other = await asyncio.gather(
         asked(fire_times, DAILY), asked(fire_times, DAILY), asked(fire_times, HOURLY)
     )
@@ -77,7 +77,7 @@ async def test_the_same_is_computed_once_for_an_operation() -> None:
 
 async def test_nothing_more_is_computed_for_who_is_gone() -> None:
     dear = Dear()
-    fire_times = FireTimes(dear, StillClock(), Turns())
+    fire_times = FireTimes("acme", dear, StillClock(), Turns())
     asking = asyncio.ensure_future(asked(fire_times, DAILY, 100))
     await until(lambda: bool(dear.turns))
     asking.cancel()
@@ -104,7 +104,7 @@ async def test_everyone_else_has_a_turn_between_many_cheap_ones() -> None:
 
     async with asyncio.TaskGroup() as group:
         ticking = group.create_task(dear.tick())
-        await asyncio.gather(*(turns.taken(cheap()) for _ in range(20)))
+        await asyncio.gather(*(turns.taken("acme", cheap()) for _ in range(20)))
         ticking.cancel()
     assert len(set(seen)) == 20
 
@@ -113,15 +113,26 @@ async def test_who_asks_for_little_does_not_wait_for_who_asks_for_much() -> None
     dear, turns, ended = Dear(), Turns(), list[str]()
 
     async def ask(name: str, most: int) -> None:
-        await asked(FireTimes(dear, StillClock(), turns), DAILY, most)
+        await asked(FireTimes("acme", dear, StillClock(), turns), DAILY, most)
         ended.append(name)
 
     await asyncio.gather(ask("much", 50), ask("little", 3))
     assert ended == ["little", "much"]
 
 
+async def test_a_tenant_that_asks_for_much_many_times_has_as_many_turns_as_another() -> None:
+    dear, turns, ended = Dear(), Turns(), list[str]()
+
+    async def ask(tenant: str, most: int) -> None:
+        await asked(FireTimes(tenant, dear, StillClock(), turns), DAILY, most)
+        ended.append(tenant)
+
+    await asyncio.gather(*(ask("acme", 4) for _ in range(10)), ask("zoo", 4))
+    assert "zoo" in ended[:2]
+
+
 async def test_what_is_refused_leaves_the_turn_to_the_next() -> None:
-    fire_times = FireTimes(ReadRecurrences(), StillClock(), Turns())
+    fire_times = FireTimes("acme", ReadRecurrences(), StillClock(), Turns())
     with pytest.raises(Invalid, match="within eight years"):
         await asked(fire_times, NEVER)
     assert len(await asked(fire_times, DAILY)) == 10
