@@ -14,6 +14,8 @@ from tests.support.graphql_client import DEADLINE
 
 INIT = {"type": "connection_init"}
 ACK = {"type": "connection_ack"}
+ACK_FRAME = b'"connection_ack"'
+"""What stands in the frame that says so."""
 
 
 async def say(client: ClientConnection, *messages: object) -> None:
