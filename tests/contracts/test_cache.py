@@ -135,7 +135,7 @@ async def test_a_lead_lapses_after_a_second(cache: Cache, namespace: str) -> Non
         return await cache.lead([key]) == [True]
 
     await until(led_again)
-    assert 0.8 < time.monotonic() - taken < 2
+    assert 0.8 < time.monotonic() - taken < 10
 
 
 VERSIONS = st.integers(1, 4)

@@ -81,12 +81,12 @@ async def test_the_state_of_each_breaker_is_shown() -> None:
 async def test_dependencies_that_do_not_answer_cost_one_time_limit_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health, "CHECK_TIMEOUT", 0.5)
+    monkeypatch.setattr(health, "CHECK_TIMEOUT", 1.0)
     started = perf_counter()
     answer = await ask(
         small_app(checks={"postgres": mute, "redis": mute, "rabbitmq": mute}), "/health/readiness"
     )
-    assert perf_counter() - started < 1
+    assert perf_counter() - started < 2.5, "one after the other they cost three"
     assert answer.status_code == 503
     assert {check["status"] for check in answer.json()["checks"].values()} == {"down"}
 
