@@ -71,14 +71,19 @@ async def process(
     try:
         yield Process(words, running, log)
     finally:
-        if running.returncode is None:
-            running.send_signal(signal.SIGTERM)
-            try:
-                async with asyncio.timeout(STOP_SECONDS):
-                    await running.wait()
-            except TimeoutError:
-                running.kill()
+        await end(running)
+
+
+async def end(running: asyncio.subprocess.Process, seconds: float = STOP_SECONDS) -> None:
+    """By SIGTERM, and by SIGKILL when that takes longer."""
+    if running.returncode is None:
+        running.terminate()
+        try:
+            async with asyncio.timeout(seconds):
                 await running.wait()
+        except TimeoutError:
+            running.kill()
+            await running.wait()
 
 
 def free_port() -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import yaml
 
-from tests.support.processes import free_port
+from tests.support.processes import end, free_port
 from tests.support.promtool import FOLDER, RULES
 from tests.support.waiting import until
 
@@ -158,11 +158,4 @@ async def _running(folder: Path, *words: str, **environment: str) -> AsyncIterat
     try:
         yield
     finally:
-        if running.returncode is None:
-            running.terminate()
-            try:
-                async with asyncio.timeout(STOP_SECONDS):
-                    await running.wait()
-            except TimeoutError:
-                running.kill()
-                await running.wait()
+        await end(running, STOP_SECONDS)
