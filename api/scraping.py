@@ -24,7 +24,9 @@ class MetricsPage:
         self._registry = registry
         self._refresh_gauges = refresh_gauges
         self._failures = Counter(
-            "carillon_gauges_failures", "Scrapes that were answered with older gauges", registry=registry
+            "carillon_gauges_failures",
+            "Scrapes that were answered with older gauges though nothing was known to be gone",
+            registry=registry,
         )
         ProcessCollector(registry=registry)
         self._rendering = asyncio.Lock()
