@@ -3,7 +3,7 @@
 <home>/postgres              the data, readable by the account the server runs as
 <home>/postgres.log          what the server says
 <home>/postgres.*.conf       who may connect; written anew at each start
-<home>/entry.lock            held while a process starts on this home, and by a command that uses it
+<home>/entry.lock            held while a process starts on this home, or a command has a server of its own
 <home>/owner.lock            held by the one process that runs on this home; tells its pid
 <home>/postgres.lock         held by the server's processes; tells its pid and where its socket is
 """
@@ -55,15 +55,16 @@ async def share_embedded_postgres(home: Path, prepare: Use, check: Use) -> Async
     One that runs is left as it is: `check` may raise, `prepare` is for our own. Raises as the other does.
     """
     home = make_home(home, server_account())
-    async with entered(home):
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(entered(home))
         if has_owner(home):
             url = running_url(home)
             await check(url)
-            yield url
+            await stack.aclose()  # whatever this command takes, others need not wait for it
         else:
-            async with _own(home) as url:
-                await prepare(url)
-                yield url
+            url = await stack.enter_async_context(_own(home))
+            await prepare(url)
+        yield url
 
 
 @asynccontextmanager

@@ -306,6 +306,23 @@ async def test_whoever_starts_waits_for_a_command_that_uses_the_home_and_then_sa
         pass
 
 
+async def test_beside_a_process_that_runs_commands_do_not_hold_each_other_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = []
+
+    async def check(url: str) -> None:
+        checked.append(url)
+
+    async with open_embedded_postgres(tmp_path / "home") as running:
+        monkeypatch.setattr(homes, "ENTER_LIMIT", 0.1)
+        async with (
+            share_embedded_postgres(tmp_path / "home", _never, check) as first,
+            share_embedded_postgres(tmp_path / "home", _never, check) as second,
+        ):
+            assert [running] * 4 == [first, second, *checked]
+
+
 async def test_a_command_is_told_when_the_server_of_its_owner_is_gone(tmp_path: Path) -> None:
     with another_owner(tmp_path):
         os.kill(int((tmp_path / "postgres/postmaster.pid").read_text().split()[0]), signal.SIGKILL)
