@@ -20,7 +20,7 @@ FOLLOW = """subscription($after: Cursor, $owner: String) {
 STAY = 400
 """Notifications after which it leaves by itself."""
 PAUSE = 0.05
-PASSING = {"RESYNC", "UNAVAILABLE"}
+PASSING = {"RESYNC", "UNAVAILABLE", "TENANT_BUSY"}
 BEGINNING = stream_cursor(0)
 
 
