@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 SLOW = 1.0
 """Seconds from which on a request is worth a line in the log."""
 SERVER_ERROR = 500
+NOT_NOW = 503
+"""What we answer on purpose, maybe thousands of times a second, while something is gone or too much asked."""
 ROUTES = frozenset({"/", "/graphql", "/health/liveness", "/health/readiness", "/metrics"})
 METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 
@@ -82,7 +84,7 @@ class Traced:
             log.log(level, "a request", extra={"reason": reason, **about})
 
     def _reason_to_log(self, status: int, seconds: float) -> str | None:
-        if status >= SERVER_ERROR:
+        if status >= SERVER_ERROR and status != NOT_NOW:
             return "failed"
         if seconds >= SLOW:
             return "slow"

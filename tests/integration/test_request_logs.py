@@ -64,9 +64,19 @@ async def test_none_or_all_of_them_may_be_logged(
 
 async def test_a_request_that_failed_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     registry = CollectorRegistry()
-    await answered(registry, 2, status=503, share=0)
+    await answered(registry, 2, status=500, share=0)
     assert lines(caplog) == [("WARNING", "failed")] * 2
     assert counted(registry) == {"failed": 2, "slow": 0, "drawn": 0, "not": 0}
+
+
+async def test_of_those_turned_away_the_share_of_ordinary_ones_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    registry = CollectorRegistry()
+    await answered(registry, 4, status=503)
+    assert lines(caplog) == [("INFO", "drawn")]
+    assert counted(registry) == {"failed": 0, "slow": 0, "drawn": 1, "not": 3}
 
 
 async def test_a_refusal_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
