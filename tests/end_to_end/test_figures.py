@@ -94,7 +94,10 @@ async def test_every_figure_and_label_that_a_rule_names_is_told(
     postgres_server: str, migrated: str, tmp_path: Path
 ) -> None:
     ports = {part: free_port() for part in PARTS}
-    async with open_installation(postgres_server, migrated, tmp_path, "api") as installation:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    async with open_installation(
+        postgres_server, migrated, tmp_path, "api", CARILLON_OTLP_ENDPOINT=nobody
+    ) as installation:
         await asyncio.gather(
             *(installation.start_one(part, CARILLON_METRICS_PORT=str(port)) for part, port in ports.items())
         )

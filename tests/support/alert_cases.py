@@ -14,6 +14,10 @@ LONG = 120
 PARTS = ("api", "worker", "scheduler", "relay", "notifier")
 REQUESTS = 'carillon_http_request_duration_seconds_{}{{job="carillon-api",route="/graphql",status="200"{}}}'
 OPERATIONS = 'carillon_graphql_operations_total{{job="carillon-api",kind="query",outcome="{}"}}'
+TURNED_AWAY = REQUESTS.replace("200", "503")
+SHED = 'carillon_api_shed_total{job="carillon-api",reason="concurrency"}'
+DURATIONS = 'carillon_graphql_operation_duration_seconds_{{}}{{{{job="carillon-api",kind="{}"{{}}}}}}'
+WAIT = 'carillon_task_wait_seconds_{}{{job="carillon-worker"{}}}'
 LATENESS = 'carillon_task_lateness_seconds_{}{{job="carillon-worker"{}}}'
 SQL = 'carillon_sql_seconds_{}{{job="carillon-api",work="find_tasks"{}}}'
 SQL_FAILURES = 'carillon_sql_failures_total{job="carillon-api",work="find_tasks"}'
@@ -24,7 +28,11 @@ IN_USE = 'carillon_sql_connections_in_use{job="carillon-api",instance="a:8000",p
 ALLOWED = 'carillon_sql_connections_allowed{job="carillon-api",instance="a:8000",pool="main"}'
 RESCUED = 'carillon_rescued_total{job="carillon-scheduler",reason="lost_attempt"}'
 LEASES = 'carillon_leases_lost_total{job="carillon-worker"}'
-BREAKERS = 'carillon_webhook_breakers_open{job="carillon-worker",instance="w:9100"}'
+BREAKER = 'carillon_breaker_open{{job="carillon-api",instance="{}:8000",name="{}"}}'
+POSTGRES, REDIS, RABBITMQ = (BREAKER.format("a", name) for name in ("postgres", "redis", "rabbitmq"))
+OVERLOADED_TENANTS = 'carillon_overloaded_tenants{job="carillon-api"}'
+SPANS = 'carillon_spans_total{{job="carillon-api",outcome="{}"}}'
+PUT_OFF = 'carillon_webhook_breakers_open{job="carillon-worker",instance="w:9100"}'
 UP = 'up{{job="carillon-{0}",instance="{0}:1"}}'
 SECOND = 'up{job="carillon-worker",instance="worker:2"}'
 DEAD = 'carillon_dead_letters{job="carillon-api",of="notifier"}'
@@ -58,6 +66,15 @@ def requests(half: float, long: float = 1) -> Rates:
     return histogram(REQUESTS, 6000, {"0.25": half / 2, "0.5": half, "2.5": long, "5.0": 1})
 
 
+def turned_away(each_minute: float) -> Rates:
+    return histogram(TURNED_AWAY, each_minute, {"0.25": 1, "0.5": 1, "2.5": 1, "5.0": 1})
+
+
+def durations(kind: str, half: float, each_minute: float = 600) -> Rates:
+    """`half` of the operations of that kind take half a second at most."""
+    return histogram(DURATIONS.format(kind), each_minute, {"0.25": half / 2, "0.5": half, "1.0": 1})
+
+
 def operations(failed: float) -> Rates:
     return {OPERATIONS.format("ok"): 6000 * (1 - failed), OPERATIONS.format("failed"): 6000 * failed}
 
@@ -65,6 +82,16 @@ def operations(failed: float) -> Rates:
 def attempts(second: float, five: float = 1) -> Rates:
     """`second` of them begin within a second, `five` of them within five."""
     return histogram(LATENESS, 6000, {"0.5": second, "1.0": second, "5.0": five, "10.0": 1})
+
+
+def starts(second: float) -> Rates:
+    """`second` of them come within a second of their hand-over."""
+    return histogram(WAIT, 6000, {"0.5": second / 2, "1.0": second, "2.5": 1})
+
+
+def spans(lost: float) -> Rates:
+    shares = {"exported": 1 - lost, "failed": lost / 2, "dropped": lost / 2}
+    return {SPANS.format(outcome): 6000 * part for outcome, part in shares.items()}
 
 
 def sql(quarter: float, second: float = 1) -> Rates:
@@ -94,7 +121,11 @@ HEALTHY: Series = {
     **{UP.format(part): steady(1) for part in PARTS},
     **requests(half=1),
     **operations(failed=0),
+    **durations("query", half=1, each_minute=6000),
+    **durations("mutation", half=1),
     **attempts(second=1),
+    **starts(second=1),
+    **spans(lost=0),
     **sql(quarter=1),
     **lag(quarter=1),
     **cache(hits=0.9),
@@ -110,7 +141,11 @@ HEALTHY: Series = {
     ALLOWED: steady(10),
     RESCUED: steady(0),
     LEASES: steady(0),
-    BREAKERS: steady(0),
+    **{BREAKER.format("a", name): steady(0) for name in ("postgres", "redis", "rabbitmq", "webhooks")},
+    **of_api("carillon_overloaded", 0),
+    **of_api("carillon_overloaded_tenants", 0),
+    SHED: steady(0),
+    PUT_OFF: steady(0),
     DEAD: steady(0),
     UNPUBLISHED: steady(0),
 }
@@ -157,10 +192,19 @@ BUDGETS = {
     "CarillonOnTimeBudget": budget(lambda late: attempts(second=1 - late), 0.01),
 }
 CASES: dict[str, list[Case]] = {
-    "CarillonApiSlow warning": [Case(requests(half=0.94), requests(half=0.96), 9, 14)],
+    "CarillonApiSlow warning": [
+        Case(requests(half=0.94), requests(half=0.96), 9, 14),
+        Case({**requests(half=0.94), **turned_away(6000)}, turned_away(6000), 9, 14),
+    ],
     "CarillonApiSlow critical": [Case(requests(half=0.9, long=0.985), requests(half=0.9, long=0.995), 4, 9)],
     "CarillonApiErrors warning": [Case(operations(failed=0.003), operations(failed=0.002), 14, 20)],
     "CarillonApiErrors critical": [Case(operations(failed=0.011), operations(failed=0.009), 4, 9)],
+    "CarillonOperationsSlow warning": [
+        Case(durations("mutation", half=0.94), durations("mutation", half=0.96), 9, 14),
+        Case(durations("mutation", half=0.94), durations("mutation", half=0, each_minute=5), 9, 14),
+    ],
+    "CarillonRequestsShed warning": [Case({SHED: 66}, {SHED: 54}, 4, 9)],
+    "CarillonRequestsShed critical": [Case({SHED: 660}, {SHED: 540}, 4, 9)],
     "CarillonSubscribersResync warning": [Case(resyncs(7), resyncs(5), 9, 18)],
     "CarillonDueBacklog warning": [
         Case(of_api("carillon_tasks_due", 1001), of_api("carillon_tasks_due", 1000), 4, 6),
@@ -169,6 +213,13 @@ CASES: dict[str, list[Case]] = {
     "CarillonDueBacklog critical": [
         Case(of_api("carillon_tasks_due", 5001), of_api("carillon_tasks_due", 5000), 1, 3)
     ],
+    "CarillonOverloaded warning": [
+        Case(of_api("carillon_overloaded_tenants", 1), {OVERLOADED_TENANTS: "1x4 0+0x100"}, 4, 6)
+    ],
+    "CarillonOverloaded critical": [
+        Case(of_api("carillon_overloaded", 1), of_api("carillon_overloaded_tenants", 9), 0, 2)
+    ],
+    "CarillonStartsSlow warning": [Case(starts(second=0.94), starts(second=0.96), 9, 14)],
     "CarillonTasksLate warning": [Case(attempts(0.9, five=0.98), attempts(0.9, five=0.995), 9, 14)],
     "CarillonTasksWait critical": [
         Case(of_api("carillon_oldest_due_seconds", 61), of_api("carillon_oldest_due_seconds", 60), 1, 3),
@@ -185,7 +236,16 @@ CASES: dict[str, list[Case]] = {
         Case({DEAD: steady(1)}, {DEAD: "1 1 1 0+0x100"}, 4, 6),
         Case({UNPUBLISHED: steady(1)}, {UNPUBLISHED: "1 1 1 0+0x100"}, 4, 6),
     ],
-    "CarillonBreakerOpen warning": [Case({BREAKERS: steady(1)}, {BREAKERS: "1x5 0+0x100"}, 9, 11)],
+    "CarillonWebhooksPutOff warning": [Case({PUT_OFF: steady(1)}, {PUT_OFF: "1x5 0+0x100"}, 9, 11)],
+    "CarillonBreakerOpen critical": [
+        Case({POSTGRES: steady(1)}, {POSTGRES: "1 0+0x100"}, 1, 3),
+        Case({BREAKER.format("b", "postgres"): steady(1)}, {REDIS: steady(1)}, 1, 3),
+    ],
+    "CarillonBreakerOpen warning": [
+        Case({REDIS: steady(1)}, {REDIS: "1x3 0+0x100"}, 4, 6),
+        Case({RABBITMQ: steady(1)}, {RABBITMQ: "1x3 0+0x100"}, 4, 6),
+        Case({REDIS: steady(1)}, {BREAKER.format("a", "webhooks"): steady(1)}, 4, 6),
+    ],
     "CarillonDatabaseSlow warning": [Case(sql(0.94), sql(0.96), 9, 14)],
     "CarillonDatabaseSlow critical": [Case(sql(0.9, second=0.94), sql(0.9, second=0.96), 4, 9)],
     "CarillonDatabaseFails critical": [
@@ -210,6 +270,7 @@ CASES: dict[str, list[Case]] = {
         Case({UP.format("relay"): "_x100"}, {UP.format("relay"): "_ 1+0x100"}, 0, 2),
         Case({UP.format("worker"): steady(0)}, {UP.format("worker"): steady(0), SECOND: steady(1)}, 0, 2),
     ],
+    "CarillonSpansLost warning": [Case(spans(lost=0.06), spans(lost=0.04), 29, 35)],
     "CarillonLoopLags warning": [Case(lag(quarter=0.94), lag(quarter=0.96), 9, 14)],
     **{
         f"{alert} {severity}": cases
