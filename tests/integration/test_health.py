@@ -76,6 +76,7 @@ async def test_the_state_of_each_breaker_is_shown() -> None:
     app = Starlette(routes=[Route("/health/readiness", Readiness({"redis": up}, states).answer)])
     answer = await ask(app, "/health/readiness")
     assert (answer.status_code, answer.json()["breakers"]) == (200, states())
+    assert answer.json()["status"] == "ready", "which goes by what answers now"
 
 
 async def test_dependencies_that_do_not_answer_cost_one_time_limit_together(
