@@ -17,6 +17,7 @@ from api.draining import Draining
 from api.graph import Graph
 from api.live_connections import LiveConnections
 from api.responses import Response, response_of
+from api.shedding import Shed, Shedding
 from domain.errors import Unauthenticated
 from schema.operations import Kind, OperationRequest, Result
 
@@ -48,6 +49,7 @@ class EventStream(HttpResponse):
         last_event_id: str | None,
         connections: LiveConnections,
         draining: Draining,
+        shedding: Shedding,
     ) -> None:
         super().__init__(headers=HEADERS)
         del self.headers["content-length"]
@@ -59,6 +61,7 @@ class EventStream(HttpResponse):
         self._last_event_id = last_event_id
         self._connections = connections
         self._draining = draining
+        self._shedding = shedding
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,16 +87,21 @@ class EventStream(HttpResponse):
             await self._operate(send)
         except Unauthenticated:
             return  # without an end
+        except Shed as shed:
+            self._graph.metrics.limits.labels(shed.code.lower()).inc()
+            await _send(send, _next(response_of({"errors": [shed.shown]})))
         except Exception as fault:  # noqa: BLE001  it is logged, counted, and told to the client
             await _send(send, _next(response_of({"errors": [self._graph.present(fault)]})))
         await _send(send, _COMPLETE)
 
     async def _operate(self, send: Send) -> None:
         if self._kind != "subscription":
-            answer = await self._graph.execute(self._kind, self._operation, self._session.caller())
+            with self._shedding.admit():
+                answer = await self._graph.execute(self._kind, self._operation, self._session.caller())
             await _send(send, _next(Response(answer.text)))
             return
-        stream = await self._graph.subscribe(self._operation, self._session.caller, self._last_event_id)
+        with self._shedding.admit():
+            stream = await self._graph.subscribe(self._operation, self._session.caller, self._last_event_id)
         if isinstance(stream, Result):
             await _send(send, _next(response_of(stream.body)))
             return

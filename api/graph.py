@@ -17,12 +17,14 @@ from api.metrics import ApiMetrics
 from api.payloads import SentOperation, error_entry
 from api.responses import Responses, encoded
 from api.shared_streams import Sameness, SharedStreams
+from domain.budgets.ports import BudgetExceeded, Budgets
 from domain.clock import Clock, Ids
 from domain.errors import Refusal, Unavailable
 from domain.live.ports import Resync
 from domain.tenancy.model import Caller
 from domain.tenancy.ports import Callers
 from infra.telemetry.spans import span
+from schema.balances import told
 from schema.context import Context
 from schema.error_codes import FAULTS, LIMITS
 from schema.errors import present
@@ -42,9 +44,10 @@ class Graph:
         ids: Ids,
         timeout: float,
         most_bytes: int,
+        rates: Budgets | None = None,
     ) -> None:
         """`timeout` is how many seconds a query or mutation may take, `most_bytes` how large what one request,
-        or an event, is answered with may be.
+        or an event, is answered with may be. `rates` has a point for each operation.
         """
         self._operations = operations
         self._admission = admission
@@ -54,17 +57,20 @@ class Graph:
         self._ids = ids
         self._timeout = timeout
         self._most_bytes = most_bytes
+        self._rates = rates
         self.metrics = metrics
         self._shared = SharedStreams(metrics, ids)
 
     async def admit(self, sent: SentOperation, caller: Caller) -> OperationRequest | Result:
         """What is to be executed, without variables it does not declare.
 
-        A Result when its document is not executed, or not known.
+        A Result when the tenant sends too many, or its document is not executed, or not known.
         """
         try:
+            if self._rates is not None:
+                await self._rates.spend(caller.tenant, 1)
             return self._operations.declared(await self._admission.admit(sent, caller))
-        except (Refusal, Unavailable) as refusal:
+        except (BudgetExceeded, Refusal, Unavailable) as refusal:
             result = Result({"errors": present([refusal], self._ids)}, valid=False)
             self._count("unknown", result)
             return result
@@ -92,6 +98,9 @@ class Graph:
             except TimeoutError:
                 self.metrics.limits.labels("operation_time").inc()
                 result = Result({"data": None, "errors": [timed_out(self._timeout)]}, valid=True)
+            if self._rates is not None and result.valid:
+                rate = told(await self._rates.balance(caller.tenant))
+                result.body.setdefault("extensions", {})["rate"] = rate
             answer = await answer_within(room or self.room(), kind, result)
             word = self._measure(request, caller, kind or "unknown", answer.result, perf_counter() - began)
             operation.note("carillon.outcome", word)

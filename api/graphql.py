@@ -116,7 +116,8 @@ class GraphQLOverHttp:
         sent, _ = read_operation(value)
         operation = await self._graph.admit(sent, session.caller())
         if isinstance(operation, Result):
-            return _refuse(request, _status(operation, answer_type(request.headers)), operation.body)
+            status = _status(operation, answer_type(request.headers))
+            return _refuse(request, status, operation.body, _retry_after(operation))
         kind = self._graph.kind(operation)
         if kind == "mutation" and request.method == "GET":
             raise _Refused(405, "METHOD_NOT_ALLOWED", "A mutation is sent as a POST.", {"allow": "POST"})
@@ -147,6 +148,7 @@ class GraphQLOverHttp:
             last_event_id=request.headers.get("last-event-id") or None,
             connections=self._connections,
             draining=draining_of(request),
+            shedding=self._shedding,
         )
 
     async def _answer_batch(self, request: Request, batch: list[object], session: Session) -> Response:
@@ -238,6 +240,7 @@ _STATUSES = {
     "UNAVAILABLE": 503,
     "TIMEOUT": 504,
     "BUDGET_EXCEEDED": 429,
+    "RATE_LIMITED": 429,
     "TENANT_BUSY": 429,
     "OVERLOADED": 503,
 }

@@ -60,6 +60,7 @@ def create_app(services: ApiServices) -> ASGIApp:
         ids=services.ids,
         timeout=settings.operation_timeout,
         most_bytes=settings.max_answer_bytes,
+        rates=services.operation_rates,
     )
     return application(
         graph,
@@ -113,12 +114,11 @@ def application(
     # A page of another site may point a name of its own at this machine; its requests carry that name.
     named_as_allowed = Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
     connections = LiveConnections(tenant_connections, graph.metrics)
-    over_http: ASGIApp = GraphQLOverHttp(
-        graph, origins, connections, Shedding(concurrency, registry), most_batched
-    )
+    shedding = Shedding(concurrency, registry)
+    over_http: ASGIApp = GraphQLOverHttp(graph, origins, connections, shedding, most_batched)
     for wrap, arguments, named in reversed([named_as_allowed, *origins.answering()]):
         over_http = wrap(over_http, *arguments, **named)
-    over_websockets = GraphQLOverWebsocket(graph, origins, connections)
+    over_websockets = GraphQLOverWebsocket(graph, origins, connections, shedding)
     others = Starlette(
         routes=[
             Route("/", _to_graphiql),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from api.payloads import error_entry
 from domain.resilience.concurrency import ConcurrencyLimit, ConcurrencyPolicy
 
 
@@ -19,6 +20,11 @@ class Shed(Exception):  # noqa: N818  says what the caller meets
     def __init__(self) -> None:
         super().__init__(self.__doc__)
 
+    @property
+    def shown(self) -> dict[str, Any]:
+        """As one of the `errors` of a response."""
+        return error_entry(self.code, str(self), retryable=True, retryAfter=self.retry_after)
+
 
 class Shedding:
     """What is let in is entered and left by `with`, as often as it likes, one after the other or together."""
@@ -27,19 +33,21 @@ class Shedding:
         self._limit = ConcurrencyLimit(policy)
         self._shed = Counter(
             "carillon_api_shed",
-            "Requests answered with OVERLOADED at once, by reason",
+            "Operations answered with OVERLOADED at once, by reason",
             ["reason"],
             registry=registry,
         )
         self._shed.labels("concurrency")
         allowed = Gauge(
             "carillon_api_concurrency_limit",
-            "Requests of GraphQL over HTTP that may be executed at once, as found out",
+            "Operations that may be executed at once, as found out; what comes in one HTTP request is one",
             registry=registry,
         )
         allowed.set_function(lambda: self._limit.limit)
         under_way = Gauge(
-            "carillon_api_concurrency", "Requests of GraphQL over HTTP being executed", registry=registry
+            "carillon_api_concurrency",
+            "Operations being executed; what comes in one HTTP request is one",
+            registry=registry,
         )
         under_way.set_function(lambda: self._limit.under_way)
 

@@ -18,6 +18,7 @@ from api.live_connections import LiveConnections
 from api.origins import Origins
 from api.payloads import Malformed, error_entry
 from api.shared_streams import Member, Write
+from api.shedding import Shed, Shedding
 from api.trace import given_traceparent
 from api.websocket_messages import (
     PROTOCOL,
@@ -54,10 +55,13 @@ _GONE = (WebSocketDisconnect, WebSocketDisconnected)
 
 
 class GraphQLOverWebsocket:
-    def __init__(self, graph: Graph, origins: Origins, connections: LiveConnections) -> None:
+    def __init__(
+        self, graph: Graph, origins: Origins, connections: LiveConnections, shedding: Shedding
+    ) -> None:
         self._graph = graph
         self._origins = origins
         self._connections = connections
+        self._shedding = shedding
 
     async def serve(self, websocket: WebSocket) -> None:
         if self._origins.refuse(websocket.headers):
@@ -68,7 +72,7 @@ class GraphQLOverWebsocket:
         else:
             await websocket.accept(PROTOCOL)
             with self._graph.metrics.sockets.track_inprogress():
-                await _Socket(websocket, self._graph, self._connections).serve()
+                await _Socket(websocket, self._graph, self._connections, self._shedding).serve()
 
 
 class _Close(Exception):  # noqa: N818  the protocol's own answer, not a fault
@@ -87,10 +91,13 @@ class _Socket:
     ended with RESYNC.
     """
 
-    def __init__(self, websocket: WebSocket, graph: Graph, connections: LiveConnections) -> None:
+    def __init__(
+        self, websocket: WebSocket, graph: Graph, connections: LiveConnections, shedding: Shedding
+    ) -> None:
         self._websocket = websocket
         self._graph = graph
         self._connections = connections
+        self._shedding = shedding
         self._write_now = taken_write_now(websocket.scope)
         self._traceparent = given_traceparent(websocket.headers)
         self._allowance = Allowance()
@@ -219,6 +226,7 @@ class _Socket:
         operation_id = message.id
         with in_trace(message.traceparent or self._traceparent or begin_trace("websocket")):
             try:
+                self._shedding.check()
                 operation = await self._graph.admit(message.sent, session.caller())
                 del message  # it may hold a megabyte that the operation does not declare
                 if isinstance(operation, OperationRequest):
@@ -228,6 +236,11 @@ class _Socket:
                 pass  # whoever reads from it hears the same
             except Unauthenticated:
                 pass  # the socket is closed for it; what was completed, clients would not take up again
+            except Shed as shed:
+                self._graph.metrics.limits.labels(shed.code.lower()).inc()
+                if self._is_active(operation_id):
+                    with suppress(*_GONE):
+                        await self._websocket.send_text(error(operation_id, [shed.shown]))
             except Exception as fault:  # noqa: BLE001  it is logged, counted, and told to the client
                 await self._tell(operation_id, fault)
             finally:
@@ -250,14 +263,16 @@ class _Socket:
             return
         kind = self._graph.kind(operation)
         if kind != "subscription":
-            answer = await self._graph.execute(kind, operation, session.caller())
+            with self._shedding.admit():
+                answer = await self._graph.execute(kind, operation, session.caller())
             await self._send_answer(operation_id, answer)
             return
         if self._is_drained:
             return
         if (task := asyncio.current_task()) is not None:
             self._subscribed.add(task)
-        stream = await self._graph.subscribe(operation, session.caller, allowance=self._allowance)
+        with self._shedding.admit():
+            stream = await self._graph.subscribe(operation, session.caller, allowance=self._allowance)
         if isinstance(stream, Result):
             await self._refuse(operation_id, stream)
             return

@@ -143,6 +143,10 @@ class Settings(BaseSettings):
     """Points that the operations of a tenant may cost, when none were spent for a while."""
     budget_refill: int = Field(default=100_000, ge=1, le=2**31 - 1)
     """Points that come back each second."""
+    operation_rate: int = Field(default=5_000, ge=1, le=2**31 - 1)
+    """Operations that a tenant may send each second, whatever they cost."""
+    operation_burst: int = Field(default=50_000, ge=1, le=2**31 - 1)
+    """And at once, when none were sent for a while: as many as all its sockets send that connect again."""
 
     # Backpressure: while more is due and not started, and the oldest for longer, no tasks are made over GraphQL
     overload_tenant_tasks: int = Field(default=5_000, ge=1)

@@ -37,9 +37,10 @@ from graphql.execution import (
 )
 from strawberry.execution import optimized_is_awaitable
 
-from domain.budgets.ports import Balance, Budgets
+from domain.budgets.ports import Budgets
 from domain.errors import Unauthenticated
 from graphql_plans import Fallback
+from schema.balances import told
 from schema.context import Context
 from schema.documents import Document, Documents
 from schema.errors import present
@@ -213,7 +214,7 @@ class Operations:
         if self._budgets is None:
             return {}
         balance = await self._budgets.spend(context.caller.tenant, points)
-        return {"extensions": {"cost": {"requested": points, **_told(balance)}}}
+        return {"extensions": {"cost": {"requested": points, **told(balance)}}}
 
     def _of_request(self, error: GraphQLError) -> GraphQLError:
         """GraphQL lets out Python's own words about values it cannot read, as for integers of 5,000 digits."""
@@ -263,15 +264,6 @@ def _body(result: ExecutionResult, context: Context) -> dict[str, Any]:
 def _left_out(context: Context, *, mutation: bool = False) -> dict[str, Any]:
     """Fields that were answered all the same are of no use without the others, and may be large."""
     return {"data": None, "errors": present([context.tally.refusal(mutation=mutation)], context.ids)}
-
-
-def _told(balance: Balance) -> dict[str, int]:
-    rates = balance.rates
-    return {
-        "remaining": balance.remaining,
-        "limit": rates.limit,
-        "refillPerSecond": rates.refill_per_second,
-    }
 
 
 def _refused(errors: Iterable[Exception], context: Context) -> Result:

@@ -1,4 +1,7 @@
-"""Points that a tenant may spend: a bucket that refills while it is not full."""
+"""Points that a tenant may spend: a bucket that refills while it is not full.
+
+What operations cost is taken from one bucket; from another a point for each operation, which limits their rate.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,12 @@ class BudgetExceeded(Exception):  # noqa: N818  says what the caller meets
         super().__init__(self.__doc__)
         self.retry_after = retry_after
         """Seconds until there will be enough, if nobody else spends them."""
+
+
+class RateLimited(BudgetExceeded):
+    """The tenant sends operations faster than it may: try again later."""
+
+    code: ClassVar[str] = "RATE_LIMITED"
 
 
 class Buckets(Protocol):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from domain.budgets.ports import Budgets, Rates
+from domain.budgets.ports import Buckets, Budgets, RateLimited, Rates
 from domain.contracts.events import Event
 from domain.documents.known import KnownDocuments
 from domain.errors import Unavailable
@@ -38,7 +38,7 @@ async def open_api_services(settings: Settings) -> AsyncIterator[ApiServices]:
                 services.activity, services.signals, settings, services.metrics
             ) as activity_feed,
             _open_callers(services) as callers,
-            _open_budgets(services) as budgets,
+            _open_budgets(services) as (budgets, operation_rates),
             services.open_backpressure() as backpressure,
             _open_known_documents(services) as known_documents,
         ):
@@ -56,22 +56,31 @@ async def open_api_services(settings: Settings) -> AsyncIterator[ApiServices]:
                     activity_feed=activity_feed,
                     callers=callers,
                     budgets=budgets,
+                    operation_rates=operation_rates,
                     backpressure=backpressure,
                     known_documents=known_documents,
                 )
 
 
 @asynccontextmanager
-async def _open_budgets(services: Services) -> AsyncIterator[Budgets]:
+async def _open_budgets(services: Services) -> AsyncIterator[tuple[Budgets, Budgets]]:
+    """Of points, and of operations."""
     settings = services.settings
-    rates = Rates(limit=settings.budget, refill_per_second=settings.budget_refill)
+    costs = Rates(limit=settings.budget, refill_per_second=settings.budget_refill)
+    operations = Rates(limit=settings.operation_burst, refill_per_second=settings.operation_rate)
+
+    def over(buckets: Callable[[str, Rates], Buckets]) -> tuple[Budgets, Budgets]:
+        return (
+            LeasedBudgets(buckets("budget", costs), costs),
+            LeasedBudgets(buckets("rate", operations), operations, exceeded=RateLimited),
+        )
+
     if settings.redis_url is None:
-        yield LeasedBudgets(MemoryBuckets(rates), rates)
+        yield over(lambda _, rates: MemoryBuckets(rates))
         return
-    async with open_redis_buckets(
-        settings, rates, services.metrics, services.breakers.of("redis", "Redis")
-    ) as buckets:
-        yield LeasedBudgets(buckets, rates)
+    breaker = services.breakers.of("redis", "Redis")
+    async with open_redis_buckets(settings, services.metrics, breaker) as buckets:
+        yield over(buckets)
 
 
 @asynccontextmanager

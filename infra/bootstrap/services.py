@@ -95,5 +95,7 @@ class ApiServices(Services):
     activity_feed: ActivityFeed
     callers: Callers
     budgets: Budgets
+    operation_rates: Budgets
+    """A point for each operation."""
     backpressure: Backpressure
     known_documents: KnownDocuments

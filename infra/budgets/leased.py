@@ -33,7 +33,15 @@ class _Held:
 class LeasedBudgets:
     """See `domain.budgets.ports.Budgets`."""
 
-    def __init__(self, buckets: Buckets, rates: Rates, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        buckets: Buckets,
+        rates: Rates,
+        now: Callable[[], float] = time.monotonic,
+        exceeded: type[BudgetExceeded] = BudgetExceeded,
+    ) -> None:
+        """`exceeded` is what is raised when there is too little."""
+        self._exceeded = exceeded
         self._buckets = buckets
         self._rates = rates
         self._now = now
@@ -54,11 +62,14 @@ class LeasedBudgets:
     async def _take(self, tenant: str, held: _Held, points: int) -> None:
         # Whoever asked before may have taken enough; and what was there may be spent while this one asks.
         while (missing := points - held.points) > 0:
+            # Others only take: what cannot be there need not be asked for, however many are refused.
+            if (lacking := missing - self._in_bucket(held)) > 0:
+                raise self._exceeded(lacking / self._rates.refill_per_second)
             taken = await self._buckets.take(tenant, missing, max(missing, self._batch))
             held.points += taken.points
             held.left, held.at = taken.left, self._now()
             if not taken.points:
-                raise BudgetExceeded(max(missing - taken.left, 0) / self._rates.refill_per_second)
+                raise self._exceeded(max(missing - taken.left, 0) / self._rates.refill_per_second)
 
     def _of(self, tenant: str) -> _Held:
         held = self._held.get(tenant)
@@ -69,7 +80,11 @@ class LeasedBudgets:
         self._held.move_to_end(tenant)
         return held
 
-    def _balance(self, held: _Held) -> Balance:
+    def _in_bucket(self, held: _Held) -> float:
+        """At most, as others may have taken from it."""
         refilled = held.left + (self._now() - held.at) * self._rates.refill_per_second
-        remaining = held.points + min(refilled, self._rates.limit)
+        return min(refilled, self._rates.limit)
+
+    def _balance(self, held: _Held) -> Balance:
+        remaining = held.points + self._in_bucket(held)
         return Balance(rates=self._rates, remaining=min(int(remaining), self._rates.limit))

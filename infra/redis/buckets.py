@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry, Counter
@@ -41,7 +41,10 @@ A bucket that is full again is forgotten.
 
 
 class RedisBuckets:
-    """See `domain.budgets.ports.Buckets`. No call takes longer than `limit` seconds."""
+    """See `domain.budgets.ports.Buckets`. No call takes longer than `limit` seconds.
+
+    `keys` is what theirs begin with.
+    """
 
     def __init__(
         self,
@@ -49,21 +52,17 @@ class RedisBuckets:
         rates: Rates,
         breaker: Breaker,
         *,
-        namespace: str,
+        keys: str,
         limit: float,
-        registry: CollectorRegistry,
+        bypasses: Counter,
     ) -> None:
         self._take = redis.register_script(TAKE)
         self._rates = rates
-        self._namespace = namespace
+        self._keys = keys
         self._limit = limit
         self._local = MemoryBuckets(rates)
         self._breaker = breaker
-        self._bypasses = Counter(
-            "carillon_budget_bypasses",
-            "Times points were taken from a bucket of this process because Redis could not be asked",
-            registry=registry,
-        )
+        self._bypasses = bypasses
 
     async def take(self, tenant: str, least: int, most: int) -> Taken:
         if self._breaker.admits():
@@ -84,7 +83,7 @@ class RedisBuckets:
     async def _ask(self, tenant: str, least: int, most: int) -> Taken:
         rates = self._rates
         taken, left = await self._take(
-            keys=[f"{self._namespace}:budget:{tenant}"],
+            keys=[f"{self._keys}:{tenant}"],
             args=[rates.limit, rates.refill_per_second, least, most],
         )
         return Taken(int(taken), float(left))
@@ -92,15 +91,20 @@ class RedisBuckets:
 
 @asynccontextmanager
 async def open_redis_buckets(
-    settings: Settings, rates: Rates, registry: CollectorRegistry, breaker: Breaker
-) -> AsyncIterator[RedisBuckets]:
-    """Opens also when Redis cannot be reached."""
+    settings: Settings, registry: CollectorRegistry, breaker: Breaker
+) -> AsyncIterator[Callable[[str, Rates], RedisBuckets]]:
+    """Buckets by what they are for. Opens also when Redis cannot be reached."""
+    bypasses = Counter(
+        "carillon_budget_bypasses",
+        "Times points were taken from a bucket of this process because Redis could not be asked",
+        registry=registry,
+    )
     async with Redis.from_pool(redis_pool(settings)) as redis:
-        yield RedisBuckets(
+        yield lambda purpose, rates: RedisBuckets(
             redis,
             rates,
             breaker,
-            namespace=settings.namespace,
+            keys=f"{settings.namespace}:{purpose}",
             limit=settings.cache_timeout,
-            registry=registry,
+            bypasses=bypasses,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -11,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import RedisDsn
 from typing_extensions import override
 
-from domain.budgets.ports import Buckets, BudgetExceeded, Rates, Taken
+from domain.budgets.ports import Buckets, BudgetExceeded, RateLimited, Rates, Taken
 from infra.budgets.leased import LeasedBudgets
 from infra.budgets.memory import MemoryBuckets
 from infra.redis.buckets import open_redis_buckets
@@ -36,7 +37,13 @@ def open_buckets(request: pytest.FixtureRequest, namespace: str) -> Opener:
         return memory
     url = RedisDsn(request.getfixturevalue("redis_url"))
     settings = Settings(redis_url=url, namespace=namespace, cache_timeout=5)
-    return lambda rates: open_redis_buckets(settings, rates, CollectorRegistry(), a_breaker())
+
+    @asynccontextmanager
+    async def redis(rates: Rates) -> AsyncIterator[Buckets]:
+        async with open_redis_buckets(settings, CollectorRegistry(), a_breaker()) as buckets:
+            yield buckets("budget", rates)
+
+    return redis
 
 
 async def test_a_tenant_nothing_is_known_of_has_a_full_bucket(open_buckets: Opener) -> None:
@@ -113,12 +120,74 @@ async def test_what_is_refused_is_not_spent() -> None:
     assert (await budgets.spend("acme", 500)).remaining == 0
 
 
+async def test_whoever_is_refused_does_not_ask_the_bucket_for_what_cannot_be_there() -> None:
+    now = [0.0]
+    buckets = CountedBuckets(SLOW, lambda: now[0])
+    budgets = LeasedBudgets(buckets, SLOW, lambda: now[0], RateLimited)
+    await budgets.spend("acme", 1_000)
+    for _ in range(100):
+        with pytest.raises(RateLimited):
+            await budgets.spend("acme", 1)
+    assert buckets.takes == 1
+    now[0] = 1
+    await budgets.spend("acme", 1)
+
+
+@pytest.mark.redis
+async def test_buckets_for_another_purpose_are_others(redis_url: str, namespace: str) -> None:
+    settings = Settings(redis_url=RedisDsn(redis_url), namespace=namespace, cache_timeout=5)
+    async with open_redis_buckets(settings, CollectorRegistry(), a_breaker()) as of:
+        await of("budget", SLOW).take("acme", 1_000, 1_000)
+        assert (await of("rate", SLOW).take("acme", 1_000, 1_000)).points == 1_000
+
+
+@pytest.mark.redis
+async def test_processes_together_stay_within_one_rate(redis_url: str, namespace: str) -> None:
+    spenders = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", SPENDER, redis_url, namespace, stdout=asyncio.subprocess.PIPE
+        )
+        for _ in range(3)
+    ]
+    spent = [int((await each.communicate())[0]) for each in spenders]
+    assert all(spent), "each had its part"
+    assert 1_000 - 3 * 10 <= sum(spent) <= 1_000 + 30, "but for a batch of each, and what came back meanwhile"
+
+
+SPENDER = """
+import asyncio, sys
+from prometheus_client import CollectorRegistry
+from domain.budgets.ports import RateLimited, Rates
+from infra.budgets.leased import LeasedBudgets
+from infra.redis.buckets import open_redis_buckets
+from infra.settings import Settings
+from tests.support.breakers import a_breaker
+
+async def main():
+    url, namespace = sys.argv[1:]
+    settings = Settings(redis_url=url, namespace=namespace, cache_timeout=5)
+    rates = Rates(limit=1_000, refill_per_second=1)
+    async with open_redis_buckets(settings, CollectorRegistry(), a_breaker()) as of:
+        budgets, spent = LeasedBudgets(of("rate", rates), rates, exceeded=RateLimited), 0
+        try:
+            while spent < 400:
+                await budgets.spend("acme", 1)
+                spent += 1
+        except RateLimited:
+            pass
+    print(spent)
+
+asyncio.run(main())
+"""
+
+
 @pytest.mark.redis
 async def test_without_redis_each_process_has_buckets_of_its_own(redis_url: str, namespace: str) -> None:
     registry = CollectorRegistry()
     async with open_proxy(redis_url) as proxy:
         settings = Settings(redis_url=RedisDsn(proxy.url), namespace=namespace, cache_timeout=1)
-        async with open_redis_buckets(settings, SLOW, registry, a_breaker()) as buckets:
+        async with open_redis_buckets(settings, registry, a_breaker()) as of:
+            buckets = of("budget", SLOW)
             assert (await buckets.take("acme", 600, 600)).points == 600
             await proxy.refuse()
             assert (await buckets.take("acme", 600, 600)).points == 600, "of its own"

@@ -167,7 +167,8 @@ async def test_budgets_wait_for_a_redis_that_is_gone_a_few_times_and_then_no_mor
     async with open_proxy(redis_url) as proxy:
         given = given.model_copy(update={"redis_url": proxy.url})
         breaker = a_breaker(given, name="Redis")
-        async with open_redis_buckets(given, rates, CollectorRegistry(), breaker) as buckets:
+        async with open_redis_buckets(given, CollectorRegistry(), breaker) as of:
+            buckets = of("budget", rates)
             await buckets.take("acme", 1, 1)
             await lose(proxy, loss)
             for _ in range(FAILURES):

@@ -6,12 +6,15 @@ import asyncio
 import time
 
 import httpx2
+import pytest
 from prometheus_client import CollectorRegistry
 
 from domain.resilience.concurrency import ConcurrencyPolicy
-from tests.support.graphql_client import HttpClient, graphql_socket, http_client
+from tests.support.event_stream import EVENTS
+from tests.support.graphql_client import GraphQLErrors, HttpClient, graphql_socket, http_client, raw_socket
 from tests.support.serving import serving
 from tests.support.small_graph import Watched, small_app
+from tests.support.socket_talk import INIT, say, subscribe
 from tests.support.waiting import until
 
 FULL = ConcurrencyPolicy(least=2, most=2)
@@ -42,12 +45,61 @@ async def test_what_is_too_much_is_turned_away_at_once_with_the_time_to_come_bac
         assert error["extensions"] == {"code": "OVERLOADED", "retryable": True, "retryAfter": 1}
         assert registry.get_sample_value("carillon_api_shed_total", {"reason": "concurrency"}) == 1
         assert (await client.http.get("/health/liveness")).status_code == 200
-        async with graphql_socket(address) as socket:
-            assert await socket.execute("{ hello }")
         for task in under_way:
             assert (await task)[0].status_code == 200
         assert (await client.post("{ hello }")).status_code == 200, "there is room again"
     assert registry.get_sample_value("carillon_api_concurrency") == 0
+
+
+@pytest.mark.parametrize("query", ["{ hello }", "mutation { double(number: 4) }", "subscription { trace }"])
+async def test_over_a_websocket_it_is_an_error_that_says_when_to_come_back(query: str) -> None:
+    registry, watched = CollectorRegistry(), Watched()
+    async with (
+        serving(small_app(watched, registry=registry, concurrency=FULL)) as address,
+        graphql_socket(address) as socket,
+        asyncio.TaskGroup() as group,
+    ):
+        under_way = [group.create_task(socket.execute(SLOW)) for _ in range(2)]
+        await until(lambda: watched.slow == 2)
+        with pytest.raises(GraphQLErrors) as told:
+            await socket.execute(query)
+        [error] = told.value.errors
+        assert error["extensions"] == {"code": "OVERLOADED", "retryable": True, "retryAfter": 1}
+        assert registry.get_sample_value("carillon_api_limits_hit_total", {"limit": "overloaded"}) == 1
+        for task in under_way:
+            await task
+        assert await socket.execute(query), "there is room again"
+    assert registry.get_sample_value("carillon_api_concurrency") == 0
+
+
+async def test_subscriptions_that_began_take_no_room() -> None:
+    watched = Watched()
+    async with (
+        serving(small_app(watched, concurrency=FULL)) as address,
+        graphql_socket(address) as socket,
+        raw_socket(address) as listening,
+        http_client(address) as client,
+    ):
+        await say(listening, INIT)
+        for each in range(1, 5):
+            await say(listening, subscribe("subscription { hang }", str(each)))
+            await until(lambda each=each: watched.open == each)  # type: ignore[misc]
+        assert await socket.execute("{ hello }")
+        assert (await client.post("{ hello }")).status_code == 200
+
+
+async def test_what_is_followed_as_events_takes_room_while_it_is_executed() -> None:
+    watched = Watched()
+    async with (
+        serving(small_app(watched, concurrency=FULL)) as address,
+        http_client(address) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        under_way = [group.create_task(client.post(SLOW, EVENTS)) for _ in range(2)]
+        await until(lambda: watched.slow == 2)
+        assert (await client.post("{ hello }")).status_code == 503
+        for task in under_way:
+            assert '"slow"' in (await task).text
 
 
 async def test_what_fails_or_is_broken_off_makes_room_again() -> None:

@@ -4,15 +4,18 @@ Method: as `tests.load.reads`, a page of 20 tasks by the `documentId` of a publi
 what 4 connections get that ask again once they are answered. Then requests come at random instants, whether or
 not those before are answered, each on a connection that is free: first at a fifth of the capacity, which is
 unloaded, then at twice the capacity, of which the first seconds are not counted. Prints, for both, how many
-were answered and how many shed, and how long each kind took from the instant it was to be sent: at the 95th of
-a hundred, and the longest. The client shares the machine: what it is late itself is in these times.
+were answered and how many shed, and how long each kind took from when it was sent: at the 95th of a hundred, and
+the longest. The client shares the machine: how late it was itself to send is told beside, and how busy the machine
+was. When it is late to read is still in these times.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -36,13 +39,19 @@ class Came:
 
     took: dict[bytes, list[float]] = field(default_factory=dict)
     stuck: int = 0
+    late: list[float] = field(default_factory=list)
+    """Seconds from when each was to be sent until it was."""
 
     def told(self, status: bytes) -> str:
-        seconds = sorted(self.took.get(status, ()))
-        if not seconds:
-            return "none"
-        p95 = seconds[len(seconds) * 95 // 100]
-        return f"{len(seconds)}, p95 {p95 * 1000:.1f} ms, longest {seconds[-1] * 1000:.1f} ms"
+        return _spread(self.took.get(status, ()))
+
+
+def _spread(times: Sequence[float]) -> str:
+    seconds = sorted(times)
+    if not seconds:
+        return "none"
+    p95 = seconds[len(seconds) * 95 // 100]
+    return f"{len(seconds)}, p95 {p95 * 1000:.1f} ms, longest {seconds[-1] * 1000:.1f} ms"
 
 
 class Asking(asyncio.Protocol):
@@ -65,7 +74,8 @@ class Asking(asyncio.Protocol):
         self.closed = True
 
     def send(self, request: bytes, at: float, came: Came) -> None:
-        self._came, self._at = came, at
+        self._came, self._at = came, asyncio.get_running_loop().time()
+        came.late.append(self._at - at)
         self._transport.write(request)
 
     @override
@@ -137,7 +147,8 @@ async def main() -> None:
             came = await come(connections, request, capacity * load, options.seconds)
             await asyncio.sleep(1)  # for the last answers
             print(f"{load:g} of it: answered {came.told(b'200')}; shed {came.told(b'503')}", end="; ")
-            print(f"stuck {came.stuck}", flush=True)
+            late, busy = _spread(came.late), os.getloadavg()[0] / (os.cpu_count() or 1)
+            print(f"stuck {came.stuck}; sent late {late}; load of each core {busy:.1f}", flush=True)
 
 
 def _options() -> argparse.Namespace:

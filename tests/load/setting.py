@@ -14,6 +14,8 @@ from tests.support.services import database_name, fresh_database, open_postgres
 EVERYTHING = ("api", "scheduler", "worker", "relay", "notifier")
 DEFAULTS = {
     "CARILLON_HANDLERS": "examples.handlers,tests.load.handlers,tests.support.ledger_handlers",
+    "CARILLON_OPERATION_RATE": "1000000",  # one tenant sends all there is
+    "CARILLON_OPERATION_BURST": "1000000",
     "CARILLON_DATABASE_POOL": "10",  # as an installation has it; tests are content with less
 }
 

@@ -194,6 +194,7 @@ def small_app(
     allowed_origins: Sequence[str] = (),
     tenant_connections: int = 1_000,
     budgets: Budgets | None = None,
+    rates: Budgets | None = None,
     timeout: float = Settings().operation_timeout,
     most_bytes: int = Settings().max_answer_bytes,
     documents: StoredDocuments | None = None,
@@ -219,6 +220,7 @@ def small_app(
         ids=ids,
         timeout=timeout,
         most_bytes=most_bytes,
+        rates=rates,
     )
     return application(
         graph,
