@@ -4,9 +4,9 @@ Method: as `tests.load.reads`, a page of 20 tasks by the `documentId` of a publi
 what 4 connections get that ask again once they are answered. Then requests come at random instants, whether or
 not those before are answered, each on a connection that is free: first at a fifth of the capacity, which is
 unloaded, then at twice the capacity, of which the first seconds are not counted. Prints, for both, how many
-were answered and how many shed, and how long each kind took from when it was sent: at the 95th of a hundred, and
-the longest. The client shares the machine: how late it was itself to send is told beside, and how busy the machine
-was. When it is late to read is still in these times.
+were answered and how many shed, and how long each kind took from when it was sent: at the 95th of a hundred,
+and the longest. The client shares the machine: how late it was itself to send is told beside, and how busy the
+machine was. When it is late to read is still in these times.
 """
 
 from __future__ import annotations
