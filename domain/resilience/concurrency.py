@@ -23,6 +23,8 @@ class ConcurrencyPolicy:
     samples: int = 20
     """What is looked at together: at least so many, over at least that time."""
     back_off: float = 0.9
+    deepest: float = 0.25
+    """What is left of the limit when it is lowered at once: at least so much, at most the former."""
 
 
 @dataclass(slots=True)
@@ -65,8 +67,8 @@ class ConcurrencyLimit:
         """`took` is how long it was under way; None when that says nothing."""
         self.under_way -= 1
         window = self._window
-        if window is None or took is None:
-            return
+        if window is None or took is None or now - took < window.began:
+            return  # what began before was let in by another limit
         window.took.append(took)
         if len(window.took) >= self._policy.samples and now - window.began >= self._policy.window:
             self._window = _Window(now, self.under_way)
@@ -79,6 +81,8 @@ class ConcurrencyLimit:
             self._unloaded = took if self._unloaded is None else (3 * self._unloaded + took) / 4
         slow = max(policy.unnoticed, policy.times * (self._unloaded or 0))
         if took > slow:
-            self._limit = max(policy.least, min(self._limit, window.peak) * policy.back_off)
+            # Half as many take half as long, where they wait for each other (Little's law).
+            left = min(policy.back_off, max(policy.deepest, slow / took))
+            self._limit = max(policy.least, min(self._limit, window.peak) * left)
         elif window.peak >= self.limit - 1:
             self._limit = min(policy.most, self._limit + 1)

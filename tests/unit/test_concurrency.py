@@ -61,6 +61,15 @@ def test_at_twice_the_capacity_those_let_in_are_nearly_as_quick_as_unloaded() ->
     assert 0.4 < shed / (shed + len(took)) < 0.6
 
 
+def test_a_limit_far_too_high_is_found_out_soon() -> None:
+    simulated = Simulated(ConcurrencyLimit(ConcurrencyPolicy(least=4, unnoticed=0.001)))
+    unloaded, _ = simulated.run(load=0.05, seconds=20)
+    assert simulated.limit.limit == ConcurrencyPolicy().most
+    simulated.run(load=2, seconds=2)
+    took, _ = simulated.run(load=2, seconds=1)
+    assert p95(took) < 3 * p95(unloaded)
+
+
 def test_once_the_load_is_gone_all_are_let_in_again() -> None:
     simulated = Simulated(ConcurrencyLimit(POLICY))
     simulated.run(load=0.3, seconds=5)
