@@ -234,7 +234,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _concurrency_has_a_range(self) -> Self:
         if self.api_concurrency_least > self.api_concurrency_most:
-            raise ValueError("api_concurrency_least must be at most api_concurrency_most")
+            raise ValueError("CARILLON_API_CONCURRENCY_LEAST must be at most CARILLON_API_CONCURRENCY_MOST")
         return self
 
     @model_validator(mode="after")

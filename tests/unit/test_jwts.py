@@ -190,9 +190,9 @@ async def test_without_any_keys_it_is_tried_again_later() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"authentication": "none"}, "needs authentication"),
-        ({"jwt_issuer": None}, "needs jwt_issuer"),
-        ({"jwt_audience": None}, "jwt_audience"),
+        ({"authentication": "none"}, "needs CARILLON_AUTHENTICATION"),
+        ({"jwt_issuer": None}, "needs CARILLON_JWT_ISSUER"),
+        ({"jwt_audience": None}, "CARILLON_JWT_AUDIENCE"),
         ({"jwt_issuer": ""}, "at least 1 character"),
         ({"jwt_algorithms": "HS256"}, "jwt_algorithms"),
         ({"jwt_algorithms": "none"}, "jwt_algorithms"),
