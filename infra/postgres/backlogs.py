@@ -15,6 +15,7 @@ from domain.errors import Unavailable
 from domain.resilience.backlogs import Backlog, BacklogLimits, Backlogs
 from infra.background import background
 from infra.postgres.database import Database
+from infra.postgres.lanes import due_in
 from infra.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -26,24 +27,15 @@ SHARE = 10
 
 # The first of each lane; all are counted only when one is late, no further than to know that it is too much of
 # all tenants. What waits for its key, or in a queue that is paused, waits on purpose.
-LOOK = """
+LOOK = f"""
 with first as materialized (
-    select l.tenant, l.queue, l.priority, f.scheduled_at from lanes as l cross join lateral (
-        select scheduled_at from tasks
-        where state in ('SCHEDULED', 'RETRYING') and not awaits_key and tenant = l.tenant
-            and queue = l.queue and priority = l.priority and scheduled_at <= now()
-        order by scheduled_at, id limit 1
-    ) as f
+    select l.tenant, l.queue, l.priority, f.scheduled_at
+    from lanes as l cross join lateral ({due_in("l", 1)}) as f
     where not exists (select from queues as q where q.tenant = l.tenant and q.name = l.queue and q.paused)
 ), late as materialized (
     select from first where scheduled_at < now() - $1::interval limit 1
 ), counted as materialized (
-    select f.tenant from first as f cross join lateral (
-        select from tasks
-        where state in ('SCHEDULED', 'RETRYING') and not awaits_key and tenant = f.tenant
-            and queue = f.queue and priority = f.priority and scheduled_at <= now()
-        order by scheduled_at, id limit $2
-    ) as each
+    select f.tenant from first as f cross join lateral ({due_in("f", "$2", "")}) as each
     where exists (select from late) limit $2
 )
 select tenant, coalesce(tasks, 0) as tasks, extract(epoch from now() - oldest)::float8 as seconds

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infra.postgres.database import Database
+from infra.postgres.lanes import due_in
 
 DUE_LIMIT = 100_000
 WAITING_LIMIT = 10_000
@@ -24,12 +25,7 @@ union all select state::text, queue, count(*) from tasks where state in ('QUEUED
 group by state, queue
 """
 # What somebody paused waits because it should: it is told apart.
-_DUE_OF_LANE = f"""lane as l cross join lateral (
-        select scheduled_at from tasks
-        where state in ('SCHEDULED', 'RETRYING') and not awaits_key and tenant = l.tenant
-            and queue = l.queue and priority = l.priority and scheduled_at <= now()
-        order by scheduled_at limit {DUE_LIMIT}
-    ) as t"""
+_DUE_OF_LANE = f"lane as l cross join lateral ({due_in('l', DUE_LIMIT)}) as t"
 DUE = f"""
 with paused as materialized (
     select tenant, name as queue from queues where paused

@@ -12,6 +12,19 @@ _SLACK = f"interval '{SLACK_SECONDS} second'"
 _LOCK = "hashtext('carillon.lanes')"
 
 
+def due_in(lane: str, limit: int | str, columns: str = "scheduled_at") -> str:
+    """The first tasks of a lane that are due and may be claimed, in their order. By tasks_claimable.
+
+    `lane` is what the lane's columns are taken from, `limit` a number or a parameter.
+    """
+    return f"""
+        select {columns} from tasks
+        where state in ('SCHEDULED', 'RETRYING') and not awaits_key and tenant = {lane}.tenant
+            and queue = {lane}.queue and priority = {lane}.priority and scheduled_at <= now()
+        order by scheduled_at, id limit {limit}
+    """
+
+
 def register(source: str, row: str = "(task)") -> str:
     """CTEs that see to it that claims find the tasks in `source`, just inserted or changed.
 

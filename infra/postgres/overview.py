@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from domain.overview.model import Overview, QueueSeen, WorkerSeen
 from infra.postgres.database import Database
+from infra.postgres.lanes import due_in
 from infra.postgres.outbox import DEPTH, PARTITIONS
 
 LANES = 2_000
@@ -16,12 +17,7 @@ ENDED_COLUMNS = "state, tenant, queue, scheduled_at, started_at, finished_at"
 QUEUES = f"""
 with waiting as materialized (
     select l.tenant, l.queue, w.* from (select * from lanes limit {LANES}) as l cross join lateral (
-        select count(*) as tasks, min(scheduled_at) as oldest from (
-            select scheduled_at from tasks
-            where state in ('SCHEDULED', 'RETRYING') and not awaits_key and tenant = l.tenant
-                and queue = l.queue and priority = l.priority and scheduled_at <= now()
-            order by scheduled_at, id limit {COUNTED}
-        ) as due
+        select count(*) as tasks, min(scheduled_at) as oldest from ({due_in("l", COUNTED)}) as due
     ) as w
     union all
     select tenant, queue, count(*), min(scheduled_at) from (

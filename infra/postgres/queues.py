@@ -8,6 +8,7 @@ from domain.errors import TooMany
 from domain.queues.model import Queue, QueueEdit
 from infra.postgres.claiming import BEGIN_LOCKED
 from infra.postgres.database import Database
+from infra.postgres.lanes import due_in
 
 COUNT_LIMIT = 100_000
 """Up to so many tasks are counted in each lane."""
@@ -30,12 +31,7 @@ order by n.name
 FIGURES = f"""
 with {NAMES}, waiting as materialized (
     select l.queue, w.* from lanes as l cross join lateral (
-        select count(*) as tasks, min(scheduled_at) as oldest from (
-            select scheduled_at from tasks
-            where state in ('SCHEDULED', 'RETRYING') and not awaits_key and tenant = l.tenant
-                and queue = l.queue and priority = l.priority and scheduled_at <= now()
-            order by scheduled_at, id limit {COUNT_LIMIT}
-        ) as due
+        select count(*) as tasks, min(scheduled_at) as oldest from ({due_in("l", COUNT_LIMIT)}) as due
     ) as w
     where l.tenant = $1 and l.queue in (select name from names)
     union all
