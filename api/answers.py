@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from api.payloads import error_entry, write_json
 from schema.operations import Kind, Result
+from schema.weighing import weigh
 
 LONGER = 6
 """Times that a value takes in JSON what it takes pickled, at most: a control character does, and `false`."""
@@ -98,15 +98,9 @@ async def write_within(room: Room, value: object) -> str:
 
 
 def _may_exceed(value: object, most: int) -> bool:
-    """Whether its JSON may have more than `most` characters: quick, and without writing any.
-
-    The pickler visits all of it at the speed of C, what is shared wherever it stands, and goes no further than
-    it is let.
-    """
-    pickler = pickle.Pickler(_Bounded(most // LONGER), protocol=4)
-    pickler.fast = True
+    """Whether its JSON may have more than `most` characters: quick, and without writing any."""
     try:
-        pickler.dump(value)
+        weigh(value, _Bounded(most // LONGER))
     except AnswerTooLarge:
         return True
     return False

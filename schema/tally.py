@@ -7,7 +7,6 @@ bounds what is read: texts and JSON values of 64 KiB each, of which an answer ma
 from __future__ import annotations
 
 import asyncio
-import pickle
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
@@ -19,6 +18,7 @@ from domain.notifications.model import Notification
 from domain.schedules.model import Schedule
 from domain.tasks.model import Task
 from schema.refusals import refused
+from schema.weighing import weigh
 
 READ = 2
 """Times the bytes of the largest answer that may be read for one: what is read is not all shown."""
@@ -48,7 +48,7 @@ class Tally:
             self._check()
             found = await reading()
             if (counts := large(found)) is not None:
-                self._count(counts)
+                weigh(counts, self)
         return found
 
     def refusal(self, *, mutation: bool) -> GraphQLError:
@@ -65,14 +65,9 @@ class Tally:
         return refused("ANSWER_TOO_LARGE", message)
 
     def write(self, part: bytes) -> None:
-        """For the pickler, which visits a value at the speed of C; nothing is kept of what it writes."""
+        """Of what is weighed; nothing is kept of it."""
         self._left -= len(part)
         self._check()
-
-    def _count(self, value: object) -> None:
-        pickler = pickle.Pickler(self, protocol=4)
-        pickler.fast = True  # what stands in several places was read for each
-        pickler.dump(value)
 
     def _check(self) -> None:
         if self._left < 0:
