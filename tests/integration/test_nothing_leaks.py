@@ -112,8 +112,8 @@ async def served(url: str, namespace: str, **settings: Any) -> AsyncIterator[str
         yield address
 
 
-async def said_over_everything(address: str, *headers: str) -> list[bytes]:
-    """What is sent over HTTP, over event streams, over a socket, and to probes."""
+async def said_over_everything(address: str, *headers: str, awaited: bytes = b"") -> list[bytes]:
+    """What is sent over HTTP, over event streams, over a socket (where it is awaited), and to probes."""
     each = payloads(*QUERIES)
     events = [wire.post(body, "text/event-stream", *headers) for body in [*each, *payloads(*SUBSCRIPTIONS)]]
     over_http = [wire.answered(address, wire.post(body, "application/json", *headers)) for body in each]
@@ -123,7 +123,7 @@ async def said_over_everything(address: str, *headers: str) -> list[bytes]:
     sent = await asyncio.gather(
         asyncio.gather(*over_http),
         asyncio.gather(*(wire.overheard(address, each) for each in events)),
-        wire.overheard(address, sockets(*QUERIES, *SUBSCRIPTIONS)),
+        wire.overheard(address, sockets(*QUERIES, *SUBSCRIPTIONS), awaited),
         wire.answered(address, wire.get("", "/health/readiness")),
     )
     return [b"".join(sent[0]), b"".join(sent[1]), *sent[2:]]
@@ -147,10 +147,10 @@ async def test_a_broken_database_is_told_by_a_code_alone(
 ) -> None:
     await fill(storage)
     await storage.execute(BROKEN[how])
-    async with served(storage.url, namespace) as address:
-        *sent, readiness = await said_over_everything(address)
-    check([*sent, readiness])
     code = INTERNAL if how == "raising" else UNAVAILABLE
+    async with served(storage.url, namespace) as address:
+        *sent, readiness = await said_over_everything(address, awaited=code)
+    check([*sent, readiness])
     assert [code in each for each in sent] == [True] * 3, "each transport has met it"
     assert INSIDE.search(caplog.text), "it is the log that tells"
 
@@ -162,7 +162,8 @@ async def test_a_server_that_is_gone_is_told_by_a_code_alone(
     url = {"database_url": "postgresql", "redis_url": "redis", "amqp_url": "amqp"}[gone]
     place = f"{url}://user:{SECRET}@127.0.0.1:{free_port()}/0"
     async with served(storage.url, namespace, **{gone: place}) as address:
-        *sent, readiness = await said_over_everything(address)
+        awaited = UNAVAILABLE if gone == "database_url" else b""
+        *sent, readiness = await said_over_everything(address, awaited=awaited)
     check([*sent, readiness])
     assert b'"down"' in readiness
     assert [UNAVAILABLE in each for each in sent] == [gone == "database_url"] * 3

@@ -60,12 +60,17 @@ async def answered(address: str, sent: bytes) -> bytes:
     return await _received(address, sent, DEADLINE, DEADLINE, ends=True)
 
 
-async def overheard(address: str, sent: bytes) -> bytes:
-    """What comes back before it is quiet for a while, or the connection ends, or enough was heard."""
-    return await _received(address, sent, QUIET, ENOUGH)
+async def overheard(address: str, sent: bytes, awaited: bytes = b"") -> bytes:
+    """What comes back before it is quiet for a while, or the connection ends, or enough was heard.
+
+    What is awaited is waited for in any case, up to a deadline.
+    """
+    return await _received(address, sent, QUIET, DEADLINE if awaited else ENOUGH, awaited=awaited)
 
 
-async def _received(address: str, sent: bytes, patience: float, most: float, *, ends: bool = False) -> bytes:
+async def _received(
+    address: str, sent: bytes, patience: float, most: float, *, ends: bool = False, awaited: bytes = b""
+) -> bytes:
     place = urlsplit(address)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     received = b""
@@ -76,7 +81,9 @@ async def _received(address: str, sent: bytes, patience: float, most: float, *, 
                     writer.write(HANDSHAKE)
                     received += await reader.readuntil(b"\r\n\r\n")
                 writer.write(sent.removeprefix(HANDSHAKE))
-                while part := await asyncio.wait_for(reader.read(65_536), patience):
+                while part := await asyncio.wait_for(
+                    reader.read(65_536), patience if awaited in received else most
+                ):
                     received += part
     finally:
         writer.transport.abort()
