@@ -11,6 +11,7 @@ from socket import socket
 from api.main import create_app
 from api.server import Server
 from infra.bootstrap import ApiServices, open_api_services
+from infra.garbage import spare_what_stands
 from infra.settings import Settings
 from infra.telemetry.spans import open_tracing
 from infra.telemetry.watchdog import watched_loop
@@ -39,6 +40,7 @@ async def serve(
         ):
             with watched_loop(services.metrics):
                 server = Server(create_app(services), stop_grace=settings.stop_grace, ready=ready)
+                spare_what_stands()
                 stop.server = server
                 await server.serve([listener])
     except asyncio.CancelledError:

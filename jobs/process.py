@@ -16,6 +16,7 @@ import uvloop
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from infra.bootstrap import CannotStart, Services, open_services
+from infra.garbage import spare_what_stands
 from infra.settings import Settings
 from infra.telemetry.logs import configure_logs
 from infra.telemetry.spans import open_tracing
@@ -68,6 +69,7 @@ async def _main(settings: Settings, part: Part) -> None:
         loop.add_signal_handler(number, stop.ask)
     async with open_services(settings) as services, open_tracing(settings, services.metrics, part):
         with _served(services.metrics, settings.metrics_port), watched_loop(services.metrics):
+            spare_what_stands()
             log.info("%s runs", part)
             await _PARTS[part](services, stop, JobMetrics(services.metrics, settings.measured_tenants))
     log.info("%s has stopped", part)
