@@ -14,7 +14,7 @@ from schema.weighing import weigh
 LONGER = 6
 """Times that a value takes in JSON what it takes pickled, at most: a control character does, and `false`."""
 PIECE = 1024 * 1024
-"""Characters that are written in one go. No stored JSON value has more."""
+"""Bytes that are written in one go. No stored JSON value has more."""
 
 
 class AnswerTooLarge(Exception):  # noqa: N818  an outcome, not a fault
@@ -22,7 +22,7 @@ class AnswerTooLarge(Exception):  # noqa: N818  an outcome, not a fault
 
 
 class Room:
-    """What the answers to one request may take together: bytes, which are characters, as they are ASCII."""
+    """What the answers to one request may take together, in bytes."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -38,14 +38,14 @@ class Room:
 @dataclass(frozen=True, slots=True)
 class Answer:
     result: Result
-    text: str
-    """Its JSON, on one line."""
+    json: bytes
+    """On one line."""
 
     @property
-    def lasting(self) -> str:
+    def lasting(self) -> bytes:
         """Its JSON without the extensions, which stand last and are others each time."""
         told = self.result.body.get("extensions")
-        return self.text if told is None else f"{self.text[: -len(write_json({'extensions': told}))]}}}"
+        return self.json if told is None else self.json[: -len(write_json({"extensions": told}))] + b"}"
 
 
 async def answer_within(room: Room, kind: Kind | None, result: Result) -> Answer:
@@ -76,16 +76,16 @@ def _left_out(most: int, kind: Kind | None) -> dict[str, Any]:
     return error_entry("ANSWER_TOO_LARGE", message)
 
 
-async def write_within(room: Room, value: object) -> str:
+async def write_within(room: Room, value: object) -> bytes:
     """The JSON of `value`. Raises AnswerTooLarge, having written no more than there is room for.
 
     A text that stands in a hundred places is there once, and a hundred times only when it is written.
     """
     if not _may_exceed(value, room.left):
-        text = write_json(value)
-        room.take(len(text))
-        return text
-    pieces: list[str] = []
+        json = write_json(value)
+        room.take(len(json))
+        return json
+    pieces: list[bytes] = []
     for piece in _pieces(value):
         try:
             room.take(len(piece))
@@ -94,11 +94,11 @@ async def write_within(room: Room, value: object) -> str:
             raise
         pieces.append(piece)
         await asyncio.sleep(0)
-    return "".join(pieces)
+    return b"".join(pieces)
 
 
 def _may_exceed(value: object, most: int) -> bool:
-    """Whether its JSON may have more than `most` characters: quick, and without writing any."""
+    """Whether its JSON may have more than `most` bytes: quick, and without writing any."""
     try:
         weigh(value, _Bounded(most // LONGER))
     except AnswerTooLarge:
@@ -111,23 +111,23 @@ class _Bounded(Room):
         self.take(len(part))
 
 
-def _pieces(value: object) -> Iterator[str]:
+def _pieces(value: object) -> Iterator[bytes]:
     if isinstance(value, dict) and _may_exceed(value, PIECE):
-        before = "{"
+        before = b"{"
         for name, each in value.items():
-            yield f"{before}{write_json(name)}:"
+            yield b"%b%b:" % (before, write_json(name))
             yield from _pieces(each)
-            before = ","
-        yield "}"
+            before = b","
+        yield b"}"
     elif isinstance(value, list) and _may_exceed(value, PIECE):
-        yield "["
+        yield b"["
         yield from _items(value)
-        yield "]"
+        yield b"]"
     else:
         yield write_json(value)
 
 
-def _items(items: Sequence[object]) -> Iterator[str]:
+def _items(items: Sequence[object]) -> Iterator[bytes]:
     """Without what is around them; some."""
     if not _may_exceed(items, PIECE):
         yield write_json(items)[1:-1]
@@ -136,5 +136,5 @@ def _items(items: Sequence[object]) -> Iterator[str]:
     else:
         middle = len(items) // 2
         yield from _items(items[:middle])
-        yield ","
+        yield b","
         yield from _items(items[middle:])

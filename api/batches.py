@@ -15,17 +15,17 @@ from domain.tenancy.model import Caller
 from schema.operations import Result
 
 
-async def answers_of(graph: Graph, batch: list[object], caller: Caller) -> str:
+async def answers_of(graph: Graph, batch: list[object], caller: Caller) -> bytes:
     """JSON, in the order of the requests. Raises Malformed for what holds none."""
     if not batch or not all(map(is_object, batch)):
         raise Malformed("a batch is a list of operations, each a JSON object")
     room = graph.room()
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_answer(graph, each, caller, room)) for each in batch]
-    return f"[{','.join(task.result() for task in tasks)}]"
+    return b"[%b]" % b",".join(task.result() for task in tasks)
 
 
-async def _answer(graph: Graph, request: object, caller: Caller, room: Room) -> str:
+async def _answer(graph: Graph, request: object, caller: Caller, room: Room) -> bytes:
     try:
         sent, _ = read_operation(request)
     except Malformed as error:
@@ -36,8 +36,8 @@ async def _answer(graph: Graph, request: object, caller: Caller, room: Room) -> 
     kind = graph.kind(operation)
     if kind == "subscription":
         return _refused("NOT_ACCEPTABLE", "A subscription is not followed in a batch.")
-    return (await graph.execute(kind, operation, caller, room)).text
+    return (await graph.execute(kind, operation, caller, room)).json
 
 
-def _refused(code: str, message: str) -> str:
+def _refused(code: str, message: str) -> bytes:
     return write_json({"errors": [error_entry(code, message)]})

@@ -98,7 +98,7 @@ class EventStream(HttpResponse):
         if self._kind != "subscription":
             with self._shedding.admit():
                 answer = await self._graph.execute(self._kind, self._operation, self._session.caller())
-            await _send(send, _next(Response(answer.text)))
+            await _send(send, _next(Response(answer.json)))
             return
         with self._shedding.admit():
             stream = await self._graph.subscribe(self._operation, self._session.caller, self._last_event_id)
@@ -113,8 +113,8 @@ class EventStream(HttpResponse):
 
 
 def _next(response: Response) -> bytes:
-    place = "" if response.cursor is None else f"id: {response.cursor}\n"
-    return f"event: next\n{place}data: {response.text}\n\n".encode()
+    place = b"" if response.cursor is None else f"id: {response.cursor}\n".encode()
+    return b"event: next\n%bdata: %b\n\n" % (place, response.json)
 
 
 async def _send(send: Send, part: bytes) -> None:

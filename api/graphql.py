@@ -132,7 +132,7 @@ class GraphQLOverHttp:
             # What is left of the budget is another with each answer: none would ever be found unchanged.
             return revalidated(request.headers, answer.lasting, answer_type(request.headers))
         status = _status(result, answer_type(request.headers))
-        return _respond(request, status, answer.text, _retry_after(result))
+        return _respond(request, status, answer.json, _retry_after(result))
 
     def _stream(
         self, request: Request, operation: OperationRequest, kind: Kind | None, session: Session
@@ -273,10 +273,10 @@ def _refuse(request: Request, status: int, body: object, headers: dict[str, str]
     return _respond(request, status, write_json(body), headers)
 
 
-def _respond(request: Request, status: int, text: str, headers: dict[str, str] | None = None) -> Response:
+def _respond(request: Request, status: int, json: bytes, headers: dict[str, str] | None = None) -> Response:
     headers = {"content-type": f"{answer_type(request.headers)}; charset=utf-8"} | (headers or {})
     if request.method == "GET":
         headers |= {"cache-control": "no-store", "vary": "accept"}
     if status == 503:  # noqa: PLR2004  Service Unavailable
         headers.setdefault("retry-after", RETRY_AFTER)
-    return Response(text, status, headers)
+    return Response(json, status, headers)

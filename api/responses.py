@@ -17,8 +17,8 @@ from schema.errors import present
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    text: str
-    """JSON, on one line."""
+    json: bytes
+    """On one line."""
     cursor: str | None = None
     """The place in its stream, for one that can be resumed."""
     span: Span | None = None
@@ -40,7 +40,7 @@ async def encoded(
 ) -> AsyncGenerator[Response, None]:
     async with aclosing(stream):
         async for body in stream:
-            yield Response((await answer(body)).text, body.get("extensions", {}).get("cursor"))
+            yield Response((await answer(body)).json, body.get("extensions", {}).get("cursor"))
 
 
 def response_of(body: dict[str, Any]) -> Response:

@@ -8,14 +8,14 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 
-def revalidated(headers: Headers, body: str, media_type: str) -> Response:
+def revalidated(headers: Headers, body: bytes, media_type: str) -> Response:
     """The answer to a GET, or 304 when the client has this one already.
 
     It is for this caller alone: what is stored is stored by the client and for its credential, and not used
     without asking, as the same request has another answer for another tenant, and later.
     """
     # Weak: compressed or not, it is the same answer.
-    digest = sha256(f"{media_type}\n{body}".encode()).hexdigest()[:32]
+    digest = sha256(b"%b\n%b" % (media_type.encode(), body)).hexdigest()[:32]
     etag = f'W/"{digest}"'
     caching = {"etag": etag, "cache-control": "private, no-cache", "vary": "accept, authorization"}
     if _names(headers, etag):

@@ -35,7 +35,7 @@ from schema.operations import OperationRequest, Result
 BACKLOG = 1_000
 """Responses that may wait for one member."""
 BACKLOG_SIZE = 1024 * 1024
-"""Characters of them. One response may always wait, however large it is."""
+"""Bytes of them. One response may always wait, however large it is."""
 AT_ONCE = 100
 """Members that are told before others on the loop have their turn."""
 
@@ -57,7 +57,7 @@ class Sameness:
     @staticmethod
     def of(request: OperationRequest, caller: Caller) -> Sameness:
         json = write_json(dict(sorted((request.variables or {}).items())))
-        variables = sha256(json.encode()).digest()
+        variables = sha256(json).digest()
         return Sameness(request.query, request.operation_name, variables, caller)
 
 
@@ -138,11 +138,10 @@ class Group:
         self.owner.metrics.deliveries.inc(len(members))
         if response.span is not None:
             response.span.note("carillon.subscribers", len(members))
-        text = response.text.encode()
         for number, member in enumerate(members, 1):
-            if member.is_told(text):
+            if member.is_told(response.json):
                 self.owner.metrics.delivered.inc()
-            elif not member.mailbox.offer(response, len(response.text)):
+            elif not member.mailbox.offer(response, len(response.json)):
                 self.owner.metrics.resyncs.inc()
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -187,12 +186,12 @@ class Member(AsyncIterator[Response]):
         """What `write` takes is not given to whoever iterates; in order all the same."""
         self._write = write
 
-    def is_told(self, text: bytes) -> bool:
+    def is_told(self, json: bytes) -> bool:
         """Whether it was written: not before what waits, nor to one whose rights ended: its task tells it."""
         if self._write is None or not self._waits or not self.mailbox.is_untouched:
             return False
         try:
-            return self._caller() == self._group.sameness.caller and self._write(text)
+            return self._caller() == self._group.sameness.caller and self._write(json)
         except Unauthenticated:
             return False
 

@@ -146,7 +146,7 @@ def _route(path: str) -> str:
 
 
 async def _send_fault(send: Send, error: dict[str, Any]) -> None:
-    body = write_json({"errors": [error]}).encode()
+    body = write_json({"errors": [error]})
     headers = [(b"content-type", b"application/json; charset=utf-8"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 500, "headers": headers})
     await send({"type": "http.response.body", "body": body})

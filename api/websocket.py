@@ -282,16 +282,16 @@ class _Socket:
         with self._graph.metrics.subscriptions.labels("websocket").track_inprogress():
             async with aclosing(stream):
                 async for response in stream:
-                    await self._websocket.send_text(f"{beginning}{response.text}}}")
+                    await self._websocket.send_text(f"{beginning}{response.json.decode()}}}")
                     self._graph.metrics.delivered.inc()
         await self._websocket.send_text(complete(operation_id))
 
     def _writing(self, operation_id: str, beginning: bytes) -> Write:
         task, active, write_now = asyncio.current_task(), self._active, self._write_now
 
-        def write(text: bytes) -> bool:
+        def write(json: bytes) -> bool:
             # Once the client completed it, another operation may have its id before this one has ended.
-            return active.get(operation_id) is task and write_now(b"%b%b}" % (beginning, text))
+            return active.get(operation_id) is task and write_now(b"%b%b}" % (beginning, json))
 
         return write
 
@@ -299,7 +299,7 @@ class _Socket:
         if not answer.result.valid:
             await self._refuse(operation_id, answer.result)
             return
-        await self._websocket.send_text(f"{next_beginning(operation_id)}{answer.text}}}")
+        await self._websocket.send_text(f"{next_beginning(operation_id)}{answer.json.decode()}}}")
         await self._websocket.send_text(complete(operation_id))
 
     async def _refuse(self, operation_id: str, result: Result) -> None:

@@ -85,24 +85,28 @@ def read_message(text: str) -> ClientMessage:
 
 
 def connection_ack() -> str:
-    return write_json({"type": "connection_ack"})
+    return _text({"type": "connection_ack"})
 
 
 def pong(payload: Payload) -> str:
-    return write_json({"type": "pong"} if payload is None else {"type": "pong", "payload": payload})
+    return _text({"type": "pong"} if payload is None else {"type": "pong", "payload": payload})
 
 
 def next_beginning(operation_id: str) -> str:
     """What a `next` message begins with: the payload's JSON follows, and a closing brace."""
-    return write_json({"id": operation_id, "type": "next"})[:-1] + ',"payload":'
+    return _text({"id": operation_id, "type": "next"})[:-1] + ',"payload":'
 
 
 def error(operation_id: str, errors: Sequence[dict[str, Any]]) -> str:
-    return write_json({"id": operation_id, "type": "error", "payload": errors})
+    return _text({"id": operation_id, "type": "error", "payload": errors})
 
 
 def complete(operation_id: str) -> str:
-    return write_json({"id": operation_id, "type": "complete"})
+    return _text({"id": operation_id, "type": "complete"})
+
+
+def _text(message: dict[str, Any]) -> str:
+    return write_json(message).decode()
 
 
 def _payload(value: dict[str, Any]) -> Payload:

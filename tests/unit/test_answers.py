@@ -14,6 +14,7 @@ from api import answers
 from api.answers import AnswerTooLarge, Room, answer_within, write_within
 from api.graph import Graph
 from api.metrics import ApiMetrics
+from api.payloads import write_json
 from domain.actions.model import Run
 from domain.audit.model import Outcome
 from infra.authentication.callers import Everyone
@@ -39,28 +40,24 @@ VALUES: dict[str, object] = {
 }
 
 
-def as_json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
-
-
 @pytest.mark.parametrize("name", VALUES)
 async def test_what_has_room_is_written_as_json_and_one_byte_more_is_not(name: str) -> None:
     value = VALUES[name]
-    text = as_json(value)
-    for most in (len(text), 10 * len(text)):
-        assert await write_within(Room(most), value) == text
+    whole = write_json(value)
+    for most in (len(whole), 10 * len(whole)):
+        assert await write_within(Room(most), value) == whole
     with pytest.raises(AnswerTooLarge):
-        await write_within(Room(len(text) - 1), value)
+        await write_within(Room(len(whole) - 1), value)
 
 
 @pytest.mark.parametrize("name", VALUES)
 async def test_what_is_written_at_once_never_has_more_than_it_may(name: str) -> None:
     value = VALUES[name]
-    size = len(as_json(value))
+    size = len(write_json(value))
     assert answers._may_exceed(value, size - 1)
     assert not answers._may_exceed(value, 12 * (size + 10))
     pieces = list(answers._pieces(value))
-    assert "".join(pieces) == as_json(value)
+    assert b"".join(pieces) == write_json(value)
     assert max(map(len, pieces)) <= answers.PIECE
 
 
@@ -137,7 +134,7 @@ async def test_a_query_is_told_what_to_do_and_what_it_cost() -> None:
     face.keep(result=[LONG])
     request = OperationRequest(f"{{ tasks {{ nodes {{ {aliased('result', 20)} }} }} }}")
     answer = await graph(face, registry).execute("query", request, CALLER)
-    body = json.loads(answer.text)
+    body = json.loads(answer.json)
     assert (body["data"], answer.result.valid) == (None, True)
     assert body["extensions"]["cost"]["requested"] == 21
     assert "over the 1000000 bytes" in error(body)["message"]

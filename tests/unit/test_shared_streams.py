@@ -93,7 +93,7 @@ async def source() -> AsyncIterator[Source]:
 
 
 def code(response: Response) -> str:
-    [error] = json.loads(response.text)["errors"]
+    [error] = json.loads(response.json)["errors"]
     return str(error["extensions"]["code"])
 
 
@@ -102,9 +102,9 @@ async def test_all_are_told_one_and_the_same_text(source: Source) -> None:
         await source.tell(1, 2)
         first = [await anext(each) for each in members]
         second = [await anext(each) for each in members]
-    assert first[0].text == '{"data":1}'
+    assert first[0].json == b'{"data":1}'
     assert all(each is first[0] for each in first)
-    assert [each.text for each in second] == ['{"data":2}'] * 3
+    assert [each.json for each in second] == [b'{"data":2}'] * 3
     assert source.begun == 1
     assert (source.counted("executions_total"), source.counted("deliveries_total")) == (2, 6)
 
@@ -146,7 +146,7 @@ async def test_who_joins_in_the_midst_is_told_what_comes_after_and_who_leaves_no
     await source.tell(2)
     await first.aclose()
     await source.tell(3)
-    assert [(await anext(second)).text for _ in range(2)] == ['{"data":2}', '{"data":3}']
+    assert [(await anext(second)).json for _ in range(2)] == [b'{"data":2}', b'{"data":3}']
     await second.aclose()
     assert source.begun == 1
 
@@ -158,14 +158,14 @@ async def test_a_slow_reader_is_ended_alone_and_counted(
     async with source.joined(CALLER, CALLER) as (slow, quick):
         for number in range(5):
             await source.tell(number)
-            assert (await anext(quick)).text == f'{{"data":{number}}}'
+            assert (await anext(quick)).json == f'{{"data":{number}}}'.encode()
         assert code(await anext(slow)) == "RESYNC"
         with pytest.raises(StopAsyncIteration):
             await anext(slow)
         assert source.counted("resyncs_total") == 1
         again = await source.join()
         await source.tell(5)
-        assert (await anext(again)).text == '{"data":5}'
+        assert (await anext(again)).json == b'{"data":5}'
         await again.aclose()
 
 
@@ -173,7 +173,7 @@ async def test_what_waits_is_bounded_by_its_size_too(source: Source, monkeypatch
     monkeypatch.setattr(shared_streams, "BACKLOG_SIZE", 25)
     async with source.joined(CALLER) as [slow]:
         await source.tell(1_000_000_000_000_000_000_000)
-        assert (await anext(slow)).text.endswith("000}")
+        assert (await anext(slow)).json.endswith(b"000}")
         await source.tell(1, 2, 3)
         assert code(await anext(slow)) == "RESYNC"
 
@@ -189,10 +189,10 @@ async def test_what_waits_for_one_connection_is_bounded_as_a_whole(
         assert source.counted("resyncs_total") == 0
         await source.tell(2)
         assert source.counted("resyncs_total") == 1, "what it left free is enough for another"
-        told = [(await anext(each)).text for each in slow]
-        assert told.count('{"data":1}') == 2
-        assert sum("RESYNC" in each for each in told) == 1
-        assert (await anext(other)).text == '{"data":1}'
+        told = [(await anext(each)).json for each in slow]
+        assert told.count(b'{"data":1}') == 2
+        assert sum(b"RESYNC" in each for each in told) == 1
+        assert (await anext(other)).json == b'{"data":1}'
         for each in slow:
             await each.aclose()
 
@@ -207,7 +207,7 @@ async def test_who_leaves_takes_no_room_any_more(source: Source, monkeypatch: py
             await source.tell(number)
             await member.aclose()
             for _ in range(2):
-                assert (await anext(other)).text == f'{{"data":{number}}}'
+                assert (await anext(other)).json == f'{{"data":{number}}}'.encode()
         assert source.counted("resyncs_total") == 0
 
 
@@ -217,7 +217,7 @@ async def test_its_end_reaches_all_and_the_next_one_begins_anew(source: Source) 
         source.news.put_nowait(None)
         await settle_down()
         for each in members:
-            assert (await anext(each)).text == '{"data":1}'
+            assert (await anext(each)).json == b'{"data":1}'
             with pytest.raises(StopAsyncIteration):
                 await anext(each)
         async with source.joined(CALLER):
@@ -243,7 +243,7 @@ async def test_who_waits_is_written_to_by_the_group_and_in_order_with_what_had_t
     async with source.joined(CALLER) as [member]:
         socket = Socket(member)
         await source.tell(1)  # nobody waits for it yet
-        assert (await anext(member)).text == '{"data":1}'
+        assert (await anext(member)).json == b'{"data":1}'
         async with asyncio.TaskGroup() as group:
             waiting = group.create_task(_next(member))
             await settle_down()
@@ -252,9 +252,9 @@ async def test_who_waits_is_written_to_by_the_group_and_in_order_with_what_had_t
             socket.has_room = False
             await source.tell(4)
             socket.has_room = True
-        assert waiting.result().text == '{"data":4}'
+        assert waiting.result().json == b'{"data":4}'
         await source.tell(5)  # the one before may still be on its way
-        assert (await anext(member)).text == '{"data":5}'
+        assert (await anext(member)).json == b'{"data":5}'
     assert len(socket.written) == 2
 
 
@@ -266,10 +266,10 @@ async def test_what_is_written_never_passes_what_waits(source: Source) -> None:
         await settle_down()
         socket.has_room = False
         assert not member.is_told(b"1")
-        assert member.mailbox.offer(Response("1"))
+        assert member.mailbox.offer(Response(b"1"))
         socket.has_room = True
         assert not member.is_told(b"2")  # its task was woken, and has not had its turn
-        assert (await waiting).text == "1"
+        assert (await waiting).json == b"1"
 
 
 async def test_a_socket_without_room_overflows_alone(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,7 +284,7 @@ async def test_a_socket_without_room_overflows_alone(source: Source, monkeypatch
             await source.tell(2, 3, 4)
             full.has_room = True
             assert open_.written == [f'{{"data":{number}}}' for number in (1, 2, 3, 4)]
-            assert stuck.result().text == '{"data":1}'
+            assert stuck.result().json == b'{"data":1}'
             assert source.counted("resyncs_total") == 1
             assert code(await anext(slow)) == "RESYNC"
             waiting.cancel()
@@ -399,7 +399,7 @@ async def test_whose_credential_ended_is_told_nothing_more_and_the_others_are(so
         with pytest.raises(Unauthenticated):
             await anext(member)
         await member.aclose()
-        assert (await anext(other)).text == '{"data":1}'
+        assert (await anext(other)).json == b'{"data":1}'
 
 
 async def test_who_became_another_caller_has_to_subscribe_again(source: Source) -> None:

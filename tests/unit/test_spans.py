@@ -156,7 +156,7 @@ async def test_an_event_on_its_way_is_in_its_own_trace_until_it_was_told() -> No
         for traceparent in (ONE, TWO, UNSAMPLED, None):
             deliveries.begin(traceparent)
             note_span("sql", 0.1)
-            yield Response(str(traceparent))
+            yield Response(str(traceparent).encode())
 
     async with tracing() as collector:
         told = [response async for response in deliveries.told(responses())]
@@ -175,7 +175,7 @@ async def test_a_delivery_that_is_broken_off_has_ended_as_well() -> None:
 
     async def responses() -> AsyncGenerator[Response, None]:
         deliveries.begin(ONE)
-        yield Response("{}")
+        yield Response(b"{}")
 
     async with tracing() as collector, aclosing(deliveries.told(responses())) as told:
         await anext(told)
