@@ -90,9 +90,9 @@ def _place(place: Callable[[str], C | None], cursor: str | None, argument: str) 
     return found
 
 
-def task_cursor(place: TaskPlace, order: TaskOrder) -> str:
+def task_cursor(at: datetime, id: UUID, order: TaskOrder) -> str:
     """Bound to the order: in another one it is no place."""
-    return wrap(f"task:{order._value_}:{(place.at - _EPOCH) // _MICROSECOND}:{place.id}")
+    return wrap(f"task:{order._value_}:{(at - _EPOCH) // _MICROSECOND}:{id}")
 
 
 def read_task_cursor(cursor: str, order: TaskOrder) -> TaskPlace | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from operator import attrgetter
@@ -13,7 +13,7 @@ from strawberry.types import get_object_definition
 
 from domain.attempts.activity import LINES_KEPT
 from domain.paging import Page
-from domain.tasks.listing import TaskFilter, TaskPlace
+from domain.tasks.listing import TaskFilter
 from domain.tasks.model import Task
 from domain.tenancy.permissions import Permission
 from domain.work.validation import MAX_LABELS
@@ -197,10 +197,8 @@ class TaskEdge:
 @strawberry.type(description="A page of a list of tasks.")
 class TaskConnection:
     def _edges(self) -> list[TaskEdge]:
-        return [
-            TaskEdge(cursor=_cursor(task, self.order), node=node)
-            for task, node in zip(self.items, self.nodes, strict=True)
-        ]
+        cursors = _cursors(self.items, self.order)
+        return [TaskEdge(cursor=cursor, node=node) for cursor, node in zip(cursors, self.nodes, strict=True)]
 
     edges: list[TaskEdge] = strawberry.field(resolver=_edges, description="The tasks with their cursors.")
     nodes: list[TaskNode] = strawberry.field(description="The tasks.")
@@ -218,7 +216,7 @@ class TaskConnection:
 
     @staticmethod
     def of(page: Page[Task], wanted: TaskFilter, order: TaskOrder) -> TaskConnection:
-        ends = [_cursor(each, order) for each in (*page.items[:1], *page.items[-1:])]
+        ends = list(_cursors((*page.items[:1], *page.items[-1:]), order))
         return TaskConnection(
             nodes=[TaskNode.of(each) for each in page.items],
             page_info=page_info(ends, has_next=page.has_next, has_previous=page.has_previous),
@@ -228,18 +226,17 @@ class TaskConnection:
         )
 
 
-def _cursor(task: Task, order: TaskOrder) -> str:
-    return task_cursor(_place(task, order), order)
+_ORDERED_BY: dict[TaskOrder, Callable[[Task], datetime]] = {
+    TaskOrder.SCHEDULED_AT_ASC: attrgetter("scheduled_at"),
+    TaskOrder.SCHEDULED_AT_DESC: attrgetter("scheduled_at"),
+    TaskOrder.CREATED_AT_DESC: attrgetter("created_at"),
+    TaskOrder.UPDATED_AT_DESC: attrgetter("updated_at"),
+}
 
 
-def _place(task: Task, order: TaskOrder) -> TaskPlace:
-    match order:
-        case TaskOrder.CREATED_AT_DESC:
-            return TaskPlace(task.created_at, task.id)
-        case TaskOrder.UPDATED_AT_DESC:
-            return TaskPlace(task.updated_at, task.id)
-        case _:
-            return TaskPlace(task.scheduled_at, task.id)
+def _cursors(tasks: Iterable[Task], order: TaskOrder) -> Iterator[str]:
+    at = _ORDERED_BY[order]
+    return (task_cursor(at(task), task.id, order) for task in tasks)
 
 
 @needs(Permission.READ)

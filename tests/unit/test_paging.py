@@ -69,7 +69,7 @@ def test_what_cannot_be_a_page_is_refused_naming_the_argument(arguments: dict[st
 @given(INSTANTS, st.uuids(), ORDERS)
 def test_a_task_cursor_is_its_place_in_its_order(at: datetime, id: UUID, order: TaskOrder) -> None:
     place = TaskPlace(at, id)
-    cursor = task_cursor(place, order)
+    cursor = task_cursor(at, id, order)
     assert read_task_cursor(cursor, order) == place
     assert [other for other in TaskOrder if read_task_cursor(cursor, other) is not None] == [order]
 
