@@ -158,7 +158,7 @@ class Settings(BaseSettings):
     # How many requests of GraphQL over HTTP an API process executes at once: found out from how long they take
     api_concurrency_least: int = Field(default=16, ge=1)
     api_concurrency_most: int = Field(default=1_000, ge=1)
-    api_unnoticed_latency: float = Field(default=0.05, ge=0)
+    api_unnoticed_latency: float = Field(default=0.1, ge=0)
     """What takes no longer is quick enough, whatever it would take unloaded; a high one lets all in."""
 
     # The engine

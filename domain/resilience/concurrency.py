@@ -17,8 +17,10 @@ class ConcurrencyPolicy:
     """At the beginning, and ever."""
     times: float = 2.0
     """Slower than so many times the unloaded is too slow."""
-    unnoticed: float = 0.05
+    unnoticed: float = 0.1
     """What takes no longer than this is not too slow, however quick it would be unloaded."""
+    patience: int = 5
+    """So many windows in a row it is too slow before less is let in: what comes in one burst is soon done."""
     window: float = 0.1
     samples: int = 20
     """What is looked at together: at least so many, over at least that time."""
@@ -43,6 +45,8 @@ class ConcurrencyLimit:
         self._limit = float(policy.most)
         self._window: _Window | None = None
         self._unloaded: float | None = None
+        self._slow = 0
+        self._lowered = float("-inf")
         self.under_way = 0
 
     @property
@@ -67,22 +71,32 @@ class ConcurrencyLimit:
         """`took` is how long it was under way; None when that says nothing."""
         self.under_way -= 1
         window = self._window
-        if window is None or took is None or now - took < window.began:
+        if window is None or took is None or now - took < self._lowered:
             return  # what began before was let in by another limit
         window.took.append(took)
         if len(window.took) >= self._policy.samples and now - window.began >= self._policy.window:
             self._window = _Window(now, self.under_way)
-            self._learn(window)
+            self._learn(window, now)
 
-    def _learn(self, window: _Window) -> None:
+    def _learn(self, window: _Window, now: float) -> None:
         policy = self._policy
         took = sorted(window.took)[len(window.took) * 9 // 10]
         if window.peak <= policy.quiet:
             self._unloaded = took if self._unloaded is None else (3 * self._unloaded + took) / 4
         slow = max(policy.unnoticed, policy.times * (self._unloaded or 0))
         if took > slow:
-            # Half as many take half as long, where they wait for each other (Little's law).
-            left = min(policy.back_off, max(policy.deepest, slow / took))
-            self._limit = max(policy.least, min(self._limit, window.peak) * left)
-        elif window.peak >= self.limit - 1:
+            self._slow += 1
+            if self._slow >= policy.patience:
+                self._lower(window, slow / took, now)
+            return
+        self._slow = 0
+        if window.peak >= self.limit - 1:
             self._limit = min(policy.most, self._limit + 1)
+        elif window.peak <= policy.quiet:
+            self._limit = min(policy.most, self._limit * 2)  # the load is gone
+
+    def _lower(self, window: _Window, quicker: float, now: float) -> None:
+        policy, self._lowered = self._policy, now
+        # Half as many take half as long, where they wait for each other (Little's law).
+        left = min(policy.back_off, max(policy.deepest, quicker))
+        self._limit = max(policy.least, min(self._limit, window.peak) * left)

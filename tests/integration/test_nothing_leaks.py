@@ -106,7 +106,7 @@ def sockets(*queries: str) -> bytes:
 
 @asynccontextmanager
 async def served(url: str, namespace: str, **settings: Any) -> AsyncIterator[str]:
-    places = {"database_url": url, "redis_url": REDIS.url, "amqp_url": RABBIT.url}
+    places = {"database_url": url, "redis_url": REDIS.url, "amqp_url": RABBIT.url, "api_unnoticed_latency": 10}
     chosen = Settings.model_validate(places | {"namespace": namespace} | settings)
     async with open_api_services(chosen) as services, serving(create_app(services)) as address:
         yield address

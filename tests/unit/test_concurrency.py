@@ -79,6 +79,23 @@ def test_once_the_load_is_gone_all_are_let_in_again() -> None:
     assert shed < 10
 
 
+def test_a_burst_that_is_soon_over_turns_nobody_away() -> None:
+    simulated = Simulated(ConcurrencyLimit(POLICY))
+    for _ in range(5):
+        for load, seconds in ((0.1, 10), (3, 0.1)):
+            assert simulated.run(load, seconds)[1] == 0
+    assert simulated.limit.limit == POLICY.most
+
+
+def test_as_soon_as_little_is_asked_again_all_are_let_in() -> None:
+    simulated = Simulated(ConcurrencyLimit(POLICY))
+    simulated.run(load=0.3, seconds=5)
+    simulated.run(load=2, seconds=10)
+    assert simulated.limit.limit < 10
+    simulated.run(load=0.1, seconds=10)
+    assert simulated.limit.limit == POLICY.most
+
+
 def test_what_was_quick_and_is_slow_now_is_let_in_less_and_less() -> None:
     limit = ConcurrencyLimit(POLICY)
     limits = []
