@@ -39,6 +39,9 @@ from schema.operations import Operations
 from schema.tally import Tally
 from tests.support.stored_documents import StoredDocuments
 
+HOWEVER_BUSY = ConcurrencyPolicy(unnoticed=10)
+"""How slow this machine is shall turn nobody away."""
+
 
 class Watched:
     """What the operations of the small schema do, for a test to look at."""
@@ -202,7 +205,7 @@ def small_app(
     most_batched: int = 0,
     tenants: Sequence[str] = (),
     limits: Limits = Limits(),  # noqa: B008  it is frozen
-    concurrency: ConcurrencyPolicy = ConcurrencyPolicy(),  # noqa: B008  it is frozen
+    concurrency: ConcurrencyPolicy = HOWEVER_BUSY,
 ) -> ASGIApp:
     registry = registry or CollectorRegistry()
     ids = TimeOrderedIds()
