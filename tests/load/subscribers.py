@@ -32,6 +32,7 @@ from api.metrics import ApiMetrics
 from api.origins import Origins
 from domain.contracts.tasks import TaskEventKind
 from infra.authentication.callers import Everyone
+from infra.garbage import spare_what_stands
 from infra.live.task_feed import LiveTaskFeed
 from infra.settings import Settings
 from infra.system import SystemClock, TimeOrderedIds
@@ -52,6 +53,7 @@ async def main(subscribers: int, seconds: float, documents: str) -> None:
     registry = CollectorRegistry()
     face, feed = Face(), LiveTaskFeed(Settings().live_backlog, registry)
     async with serving(_app(face, feed, registry, subscribers)) as address, asyncio.TaskGroup() as group:
+        spare_what_stands()  # as a process of the API does
         before = _memory()
         place = urlsplit(address)
         arguments = (str(place.hostname), str(place.port), str(subscribers), str(seconds), documents)
