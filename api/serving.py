@@ -13,7 +13,7 @@ from api.server import Server
 from infra.bootstrap import ApiServices, open_api_services
 from infra.garbage import spare_what_stands
 from infra.settings import Settings
-from infra.telemetry.spans import open_tracing
+from infra.telemetry.tracing import open_tracing
 from infra.telemetry.watchdog import watched_loop
 
 Companion = Callable[[ApiServices], AbstractAsyncContextManager[None]]

@@ -19,7 +19,7 @@ from infra.bootstrap import CannotStart, Services, open_services
 from infra.garbage import spare_what_stands
 from infra.settings import Settings
 from infra.telemetry.logs import configure_logs
-from infra.telemetry.spans import open_tracing
+from infra.telemetry.tracing import open_tracing
 from infra.telemetry.watchdog import watched_loop
 from jobs.metrics import JobMetrics
 from jobs.notifier import run_notifier

@@ -10,15 +10,12 @@ client sent, nor what is secret.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import Token
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
-from prometheus_client import CollectorRegistry
-
-from infra.settings import Settings
 from infra.telemetry.trace import (
     current_traceparent,
     drawn_traceparent,
@@ -205,17 +202,11 @@ def new_traceparent() -> str:
     return drawn_traceparent(sampled=_Process.tracing is None)
 
 
-@asynccontextmanager
-async def open_tracing(settings: Settings, registry: CollectorRegistry, part: str) -> AsyncIterator[None]:
-    """For the whole process, once. `part` is what it does, as whoever looks at traces is told it."""
-    if settings.otlp_endpoint is None:
+@contextmanager
+def told_to(tracing: Tracing) -> Iterator[None]:
+    """For the whole process, as long as this lasts."""
+    _Process.tracing = tracing
+    try:
         yield
-        return
-    from infra.telemetry.otlp import open_exporting  # noqa: PLC0415  it takes a third of a second to import
-
-    async with open_exporting(settings, registry, part) as tracing:
-        _Process.tracing = tracing
-        try:
-            yield
-        finally:
-            _Process.tracing = None
+    finally:
+        _Process.tracing = None

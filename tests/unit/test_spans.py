@@ -21,11 +21,11 @@ from infra.telemetry.spans import (
     in_traces,
     new_traceparent,
     note_span,
-    open_tracing,
     span,
     span_for_all,
 )
 from infra.telemetry.trace import current_traceparent, in_trace, is_sampled
+from infra.telemetry.tracing import open_tracing
 from infra.together import Together
 from tests.support.collector import Collector, Told, collecting
 from tests.support.engine_fakes import settings_of
