@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from time import perf_counter
 from typing import Any, ClassVar
 
@@ -9,6 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from api.payloads import error_entry
 from domain.resilience.concurrency import ConcurrencyLimit, ConcurrencyPolicy
+from infra.telemetry.spells import Spell
+
+log = logging.getLogger(__name__)
 
 
 class Shed(Exception):  # noqa: N818  says what the caller meets
@@ -31,6 +35,13 @@ class Shedding:
 
     def __init__(self, policy: ConcurrencyPolicy, registry: CollectorRegistry) -> None:
         self._limit = ConcurrencyLimit(policy)
+        self._turned_away = 0
+        self._spell = Spell(
+            log,
+            begins="more is asked at once than can be answered soon: some is turned away",
+            ended="nothing is turned away any more",
+            counted=lambda: self._turned_away,
+        )
         self._shed = Counter(
             "carillon_api_shed",
             "Operations answered with OVERLOADED at once, by reason",
@@ -54,6 +65,8 @@ class Shedding:
     def check(self) -> None:
         """Raises Shed while nothing would be let in."""
         if self._limit.full:
+            self._spell.goes_on(limit=self._limit.limit)
+            self._turned_away += 1
             self._shed.labels("concurrency").inc()
             raise Shed
 

@@ -31,6 +31,7 @@ def adds_work(resolver: Change[P, R]) -> Change[P, R]:
                 context.backpressure.check(context.caller.tenant)
             except Overloaded:
                 if not await _adds_nothing(info, kwargs.get("input")):
+                    context.backpressure.count_refused()
                     raise
         return await resolver(info, *args, **kwargs)
 

@@ -43,6 +43,10 @@ class Backpressure(Protocol):
         """Raises Overloaded while no tasks are to be made for the tenant. Asks nobody."""
         ...
 
+    def count_refused(self) -> None:
+        """A change came to nothing for it."""
+        ...
+
 
 class Backlogs:
     """Implements Backpressure, by what was told last."""
@@ -51,6 +55,8 @@ class Backlogs:
         self._limits = limits
         self._in_all: float | None = None
         self._of_tenants: dict[str, float] = {}
+        self.refused = 0
+        """How many changes."""
 
     @property
     def overloaded(self) -> bool:
@@ -60,6 +66,11 @@ class Backlogs:
     @property
     def overloaded_tenants(self) -> int:
         return len(self._of_tenants)
+
+    @property
+    def refuses(self) -> bool:
+        """Anybody."""
+        return self.overloaded or self.overloaded_tenants > 0
 
     def tell(self, tenants: Mapping[str, Backlog]) -> None:
         """Of each tenant of which something is due; none that is not named has anything due."""
@@ -80,6 +91,9 @@ class Backlogs:
         wait = self._of_tenants.get(tenant, self._in_all)
         if wait is not None:
             raise Overloaded(wait)
+
+    def count_refused(self) -> None:
+        self.refused += 1
 
 
 def _wait(backlog: Backlog) -> float:

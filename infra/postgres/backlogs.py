@@ -17,6 +17,7 @@ from infra.background import background
 from infra.postgres.database import Database
 from infra.postgres.lanes import due_in
 from infra.settings import Settings
+from infra.telemetry.spells import Spell
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,13 @@ class PostgresBacklogs:
             registry=registry,
         )
         of_tenants.set_function(lambda: self.backlogs.overloaded_tenants)
-        self._logged = False
+        self._spell = Spell(
+            log,
+            begins="too much is due: tasks are not made for some",
+            ended="tasks are made for everybody again",
+            counted=lambda: self.backlogs.refused,
+            lasts=lambda: self.backlogs.refuses,
+        )
 
     async def look_once(self) -> None:
         """While it cannot be seen, nothing is refused for it."""
@@ -75,23 +82,14 @@ class PostgresBacklogs:
         except Unavailable:
             rows = []
         self.backlogs.tell({row["tenant"]: Backlog(row["tasks"], row["seconds"]) for row in rows})
-        self._note()
+        if self.backlogs.refuses:
+            self._spell.goes_on(tenants=self.backlogs.overloaded_tenants)
 
     async def look_forever(self) -> None:
         while True:
             began = time.perf_counter()
             await self.look_once()
             await asyncio.sleep(max(PAUSE, (time.perf_counter() - began) * SHARE))
-
-    def _note(self) -> None:
-        """Once, from the first refusal to the last."""
-        much = self.backlogs.overloaded or self.backlogs.overloaded_tenants > 0
-        if much and not self._logged:
-            tenants = self.backlogs.overloaded_tenants
-            log.warning("too much is due: tasks are not made for some", extra={"tenants": tenants})
-        elif self._logged and not much:
-            log.info("tasks are made for everybody again")
-        self._logged = much
 
 
 @asynccontextmanager

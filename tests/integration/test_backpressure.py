@@ -14,6 +14,7 @@ from domain.resilience.backlogs import BacklogLimits, Overloaded
 from infra.bootstrap import open_api_services
 from infra.postgres.backlogs import PostgresBacklogs
 from infra.settings import Settings
+from infra.telemetry import spells
 from tests.support.asking import CREATE
 from tests.support.graphql_client import HttpClient, http_client
 from tests.support.serving import serving
@@ -137,3 +138,20 @@ async def test_a_creation_is_a_503_that_says_when_to_try_again_while_others_and_
             return not await is_refused(client)
 
         await until(is_made, 10)
+
+
+async def test_the_log_tells_once_that_it_begins_and_once_that_it_has_ended_with_how_many(
+    storage: Storage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spells, "QUIET", 0.2)
+    caplog.set_level("INFO", "infra.postgres.backlogs")
+    await storage.tasks.add([due_in(-1, tenant="acme") for _ in range(30)])
+    await storage.execute(AGE, "acme")
+    async with api(storage.url, "acme") as client:
+        await until(lambda: caplog.records, 10)
+        for _ in range(3):
+            assert await is_refused(client)
+        await storage.execute(DRAIN, "acme")
+        await until(lambda: len(caplog.records) > 1, 10)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert vars(caplog.records[1])["count"] == 3

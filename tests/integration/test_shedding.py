@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from domain.resilience.concurrency import ConcurrencyPolicy
+from infra.telemetry import spells
 from tests.support.event_stream import EVENTS
 from tests.support.graphql_client import GraphQLErrors, HttpClient, graphql_socket, http_client, raw_socket
 from tests.support.serving import serving
@@ -117,3 +118,28 @@ async def test_what_fails_or_is_broken_off_makes_room_again() -> None:
             return (await client.post("{ hello }")).status_code == 200
 
         await until(has_room, 5)
+
+
+async def test_the_log_tells_once_that_it_begins_and_once_that_it_has_ended_with_how_many(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spells, "QUIET", 0.2)
+    caplog.set_level("INFO", "api.shedding")
+    watched = Watched()
+    async with (
+        serving(small_app(watched, concurrency=FULL)) as address,
+        http_client(address) as client,
+        graphql_socket(address) as socket,
+        asyncio.TaskGroup() as group,
+    ):
+        under_way = [group.create_task(client.post(SLOW)) for _ in range(2)]
+        await until(lambda: watched.slow == 2)
+        assert (await client.post("{ hello }")).status_code == 503
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        with pytest.raises(GraphQLErrors):
+            await socket.execute("{ hello }")
+        for task in under_way:
+            await task
+        await until(lambda: len(caplog.records) > 1)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert vars(caplog.records[1])["count"] == 2
