@@ -66,14 +66,17 @@ class Traced:
             await self._app(scope, receive, exchange.send)
         except Exception as fault:
             shown = self._present(fault)
-            if exchange.status is not None:
-                raise  # too late for an answer: the server cuts the connection
+            if exchange.status is not None:  # too late for an answer: the server cuts the connection
+                self._measure(scope, exchange.seconds(), SERVER_ERROR)
+                raise
             await _send_fault(exchange.send, shown)
-        seconds = exchange.seconds()
+        self._measure(scope, exchange.seconds(), exchange.status or SERVER_ERROR)
+
+    def _measure(self, scope: Scope, seconds: float, status: int) -> None:
         route, method = _route(scope["path"]), scope["method"]
         method = method if method in METHODS else "other"
-        self._metrics.requests.labels(method, route, str(exchange.status)).observe(seconds)
-        self._log(method, route, exchange.status or SERVER_ERROR, seconds)
+        self._metrics.requests.labels(method, route, str(status)).observe(seconds)
+        self._log(method, route, status, seconds)
 
     def _log(self, method: str, route: str, status: int, seconds: float) -> None:
         reason = self._reason_to_log(status, seconds)

@@ -92,3 +92,24 @@ async def test_a_request_that_took_long_is_logged(
     await answered(registry, 2, share=0)
     assert lines(caplog) == [("WARNING", "slow")] * 2
     assert counted(registry) == {"failed": 0, "slow": 2, "drawn": 0, "not": 0}
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_fault_counts_as_a_failure_before_and_after_the_answer_began(
+    caplog: pytest.LogCaptureFixture, *, begun: bool
+) -> None:
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError
+
+    registry = CollectorRegistry()
+    app = Traced(fail, ApiMetrics(registry), lambda _: {})
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app, raise_app_exceptions=False), base_url="http://here"
+    ) as client:
+        await client.post("/graphql")
+    assert lines(caplog) == [("WARNING", "failed")]
+    assert counted(registry) == {"failed": 1, "slow": 0, "drawn": 0, "not": 0}
+    labels = {"method": "POST", "route": "/graphql", "status": "500"}
+    assert registry.get_sample_value("carillon_http_request_duration_seconds_count", labels) == 1
