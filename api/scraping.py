@@ -11,6 +11,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
+from domain.errors import Unavailable
+
 log = logging.getLogger(__name__)
 
 REFRESH_TIMEOUT = 2.5
@@ -25,7 +27,7 @@ class MetricsPage:
         self._refresh_gauges = refresh_gauges
         self._failures = Counter(
             "carillon_gauges_failures",
-            "Scrapes that were answered with older gauges though nothing was known to be gone",
+            "Scrapes that were answered with older gauges or none, as what they are read from is gone or slow",
             registry=registry,
         )
         ProcessCollector(registry=registry)
@@ -47,6 +49,9 @@ class MetricsPage:
         try:
             async with asyncio.timeout(REFRESH_TIMEOUT):
                 await self._refresh_gauges()
+        except Unavailable as fault:  # an outage, which is logged by who met it
+            self._failures.inc()
+            log.debug("the gauges are out of date", extra={"fault": str(fault)})
         except Exception:  # a scrape tells what it can; this failure is counted in it
             self._failures.inc()
             log.warning("the gauges could not be refreshed", exc_info=True)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
+import httpx2
 import pytest
 from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.routing import Route
 from typing_extensions import override
 
+from api.scraping import MetricsPage
 from domain.errors import Unavailable
 from domain.queues.model import QueueEdit
 from infra.postgres import gauges
@@ -39,12 +43,13 @@ class Read:
     """The gauges, read each time they are looked at."""
 
     def __init__(self, gauges: StorageGauges, registry: CollectorRegistry) -> None:
-        self._gauges = gauges
-        self._registry = registry
+        self.refresh = gauges.refresh
+        self.registry = registry
 
     async def value(self, name: str, **labels: str) -> float | None:
-        await self._gauges.refresh()
-        return self._registry.get_sample_value(name, labels)
+        with suppress(Unavailable):
+            await self.refresh()
+        return self.registry.get_sample_value(name, labels)
 
 
 @asynccontextmanager
@@ -176,6 +181,42 @@ async def test_without_the_broker_its_figures_stay_and_those_of_storage_go_on(st
         assert await read.value("carillon_tasks_due") == 1
         assert await read.value("carillon_dead_letters", of="notifier") == 2
         assert await read.value("carillon_dead_letters", of="tasks") == 0
+
+
+async def test_figures_that_cannot_be_read_again_are_told_no_more_after_a_while(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = Broker()
+    async with reading(storage.url, broker) as read:
+        await storage.added(due_in(-1))
+        assert await read.value("carillon_tasks_due") == 1
+        broker.dead_letters = None
+        await storage.execute("alter table lanes rename to lanes_away")
+        assert await read.value("carillon_tasks_due") == 1
+        monkeypatch.setattr(gauges, "KEPT_SECONDS", 0.0)
+        for name, labels in (
+            ("carillon_tasks_due", {}),
+            ("carillon_tasks", {"state": "SCHEDULED", "queue": "default"}),
+            ("carillon_dead_letters", {"of": "notifier"}),
+            ("carillon_dead_letters", {"of": "outbox"}),
+        ):
+            assert await read.value(name, **labels) is None
+        monkeypatch.setattr(gauges, "KEPT_SECONDS", 60.0)
+        await storage.execute("alter table lanes_away rename to lanes")
+        assert await read.value("carillon_tasks_due") == 1
+        assert await read.value("carillon_dead_letters", of="outbox") == 0
+
+
+async def test_a_scrape_while_a_part_is_gone_is_counted(storage: Storage) -> None:
+    broker = Broker()
+    async with reading(storage.url, broker) as read:
+        page = Starlette(routes=[Route("/metrics", MetricsPage(read.registry, read.refresh).answer)])
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(page), base_url="http://here") as client:
+            assert "carillon_gauges_failures_total 0.0" in (await client.get("/metrics")).text
+            broker.dead_letters = None
+            assert "carillon_gauges_failures_total 1.0" in (await client.get("/metrics")).text
+            await storage.execute("alter table lanes rename to lanes_away")
+            assert "carillon_gauges_failures_total 2.0" in (await client.get("/metrics")).text
 
 
 async def test_what_was_given_up_while_it_was_read_is_read_again(
