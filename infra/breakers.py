@@ -82,7 +82,10 @@ class Breaker:
         self._dependency = dependency
         self._board = board
         self._breakers = Breakers(policy_of(settings), changed=lambda _, state: self._change(state))
+        self._pause = settings.breaker_reset
         self._opened = asyncio.Event()
+        self._opened_at = float("-inf")
+        self._asked_at = float("-inf")
         self._heard = False
         self._misled = False
 
@@ -92,6 +95,7 @@ class Breaker:
 
     def admits(self) -> bool:
         """Whether a call may be made, of which is then told what came of it."""
+        self._asked_at = _now()
         return self._breakers.admit(self._name, _now(), 0) is None
 
     def tell(self, verdict: Verdict) -> None:
@@ -102,7 +106,9 @@ class Breaker:
 
         After one that misled, not before the pause is over: what takes connections may do nothing more.
         """
-        if self.state is not State.CLOSED and not self._misled:
+        if self.state is State.CLOSED:
+            return
+        if not self._misled or _now() >= self._opened_at + self._pause:
             self._heard = True
             self.tell(Verdict.WORKS)
 
@@ -122,17 +128,23 @@ class Breaker:
             self.tell(verdict)
 
     @asynccontextmanager
-    async def looked_for(self, check: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-        """By what raises Unavailable, for as long as this lasts."""
+    async def looked_for(self, check: Callable[[], Awaitable[None]], unasked: float = 0) -> AsyncIterator[None]:
+        """By what raises Unavailable, for as long as this lasts.
+
+        `unasked` is for how many seconds nobody may have wanted to make a call: where a look says less than
+        a call does, it is for those whom nobody calls, as who asks for their health would find them broken.
+        """
         async with background() as tasks:
-            tasks.start(self._look_forever(check), f"look-for-{self._name}")
+            tasks.start(self._look_forever(check, unasked), f"look-for-{self._name}")
             yield
 
-    async def _look_forever(self, check: Callable[[], Awaitable[None]]) -> None:
+    async def _look_forever(self, check: Callable[[], Awaitable[None]], unasked: float) -> None:
         """While it is open, see whether the dependency is back: its callers need not wait for the pause."""
         while True:
             await self._opened.wait()
-            await asyncio.sleep(LOOK_AGAIN)
+            await asyncio.sleep(max(LOOK_AGAIN, self._asked_at + unasked - _now()))
+            if _now() < self._asked_at + unasked:
+                continue
             with suppress(Unavailable):
                 await check()
                 self.hear()
@@ -141,6 +153,8 @@ class Breaker:
         self._board.note(self._name, state)
         if state is not State.HALF_OPEN:
             self._misled, self._heard = self._heard and state is State.OPEN, False
+        if state is State.OPEN:
+            self._opened_at = _now()
         if state is State.CLOSED:
             self._opened.clear()
         else:

@@ -100,7 +100,7 @@ async def open_rabbit_bus(
         tasks.start(signals.send_forever(), "signals")
         publisher = Publisher(publishing, breaker)
         events = RabbitEvents(tasks, publisher, consuming, names, EventMetrics(registry))
-        yield RabbitBus(
+        bus = RabbitBus(
             signals=signals,
             events=events,
             hand_over=RabbitHandOver(publisher, names),
@@ -112,3 +112,5 @@ async def open_rabbit_bus(
                 for name in DURABLE_CONSUMERS
             },
         )
+        async with breaker.looked_for(bus.check, unasked=settings.breaker_reset):
+            yield bus

@@ -157,6 +157,7 @@ async def open_redis_cache(
     cache = RedisCache(
         redis, breaker, ttl=settings.cache_ttl, limit=settings.cache_timeout, metrics=CacheMetrics(registry)
     )
-    async with redis, background() as tasks:
+    unasked = settings.breaker_reset
+    async with redis, background() as tasks, breaker.looked_for(cache.check, unasked=unasked):
         tasks.start(cache.return_forever(), "redis-return")
         yield cache

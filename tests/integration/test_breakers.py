@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
 import pytest
@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 
 from domain.budgets.ports import Rates
 from domain.errors import Unavailable
-from domain.resilience.breaker import State
+from domain.resilience.breaker import State, Verdict
+from infra import breakers
 from infra.breakers import Breaker
 from infra.postgres.database import Database, DatabaseMetrics, open_database
 from infra.postgres.figures import PostgresFigures
@@ -208,12 +209,25 @@ async def test_the_cache_finds_a_redis_that_is_back_and_closes_its_breaker(
             assert (after or 0) - (asked or 0) == 1, "it is used again"
 
 
+@pytest.mark.redis
+async def test_a_process_that_takes_from_no_budget_any_more_shows_no_trouble_once_redis_answers_again(
+    redis_url: str, namespace: str
+) -> None:
+    given = settings(0.5, redis_url=redis_url, namespace=namespace)
+    breaker = a_breaker(given, name="Redis")
+    async with open_redis_cache(given, CollectorRegistry(), breaker):
+        for _ in range(FAILURES):
+            fail(breaker)
+        assert breaker.state is State.OPEN
+        await until(lambda: breaker.state is State.CLOSED, 10)
+
+
 # RabbitMQ
 
 
 @asynccontextmanager
-async def publishing(url: str, namespace: str) -> AsyncIterator[tuple[RabbitBus, Breaker]]:
-    given = settings(amqp_url=url, namespace=namespace)
+async def publishing(url: str, namespace: str, reset: float = LONG) -> AsyncIterator[tuple[RabbitBus, Breaker]]:
+    given = settings(reset, amqp_url=url, namespace=namespace)
     breaker = a_breaker(given, name="RabbitMQ")
     async with open_rabbit_bus(given, CollectorRegistry(), breaker) as bus:
         yield bus, breaker
@@ -240,3 +254,68 @@ async def test_what_is_published_is_refused_at_once_while_rabbitmq_is_gone_and_g
         await until(lambda: breaker.state is State.HALF_OPEN, 15)
         await bus.hand_over.send([[uuid4()]])
         await until(lambda: breaker.state is State.CLOSED)
+
+
+@pytest.mark.rabbit
+async def test_a_process_that_publishes_no_more_shows_no_trouble_once_rabbitmq_answers_again(
+    amqp_url: str, namespace: str
+) -> None:
+    async with open_proxy(amqp_url) as proxy, publishing(proxy.url, namespace, reset=0.5) as (bus, breaker):
+        await lose(proxy, "refuse")
+        for _ in range(FAILURES):
+            with pytest.raises(Unavailable, match="RabbitMQ"):
+                await bus.hand_over.send([[uuid4()]])
+        assert breaker.state is State.OPEN
+        await proxy.accept()
+        await until(lambda: breaker.state is State.CLOSED, 15)
+
+
+# What nobody calls
+
+
+@asynccontextmanager
+async def looked_for(
+    reset: float, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Breaker, list[float]]]:
+    """It answers each look, but no call."""
+    monkeypatch.setattr(breakers, "LOOK_AGAIN", 0.01)
+    breaker, looks = a_breaker(settings(reset)), []
+
+    async def check() -> None:
+        looks.append(time.perf_counter())
+
+    async with breaker.looked_for(check, unasked=reset):
+        for _ in range(FAILURES):
+            fail(breaker)
+        yield breaker, looks
+
+
+def fail(breaker: Breaker) -> None:
+    with suppress(Unavailable), breaker.guarding(lambda _: Verdict.FAILS):
+        raise Unavailable("Something")
+
+
+async def test_what_is_asked_for_is_tried_by_those_who_ask_and_not_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with looked_for(0.3, monkeypatch) as (breaker, looks):
+        until_then = time.perf_counter() + 1
+        while time.perf_counter() < until_then:
+            fail(breaker)
+            await asyncio.sleep(0.01)
+        assert looks == []
+        assert breaker.state is State.OPEN
+        await until(lambda: breaker.state is State.CLOSED)
+        assert len(looks) == 2
+
+
+async def test_what_was_misled_by_a_sign_of_life_is_looked_for_again_when_the_pause_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with looked_for(0.3, monkeypatch) as (breaker, looks):
+        breaker.hear()
+        fail(breaker)
+        breaker.hear()
+        assert breaker.state is State.OPEN, "it was misled"
+        await until(lambda: breaker.state is State.CLOSED)
+        assert len(looks) == 2
