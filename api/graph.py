@@ -106,8 +106,7 @@ class Graph:
             operation.note("carillon.outcome", word)
             if word == "failed":
                 operation.fail(word)
-        if (cost := result.body.get("extensions", {}).get("cost")) is not None:
-            self.metrics.spent(caller.tenant, cost["requested"])
+        self._count_points(caller, result.body)
         return answer
 
     async def subscribe(
@@ -133,8 +132,9 @@ class Graph:
             return context if resume_after is None else replace(context, resume_after=resume_after)
 
         stream: Responses | Result
-        if (refused := await self._operations.pay(request, new_context())) is not None:
-            stream = refused
+        paid = await self._operations.pay(request, new_context())
+        if isinstance(paid, Result):
+            stream = paid
         elif resume_after is None and self._operations.begins_now(request):
             begin = partial(self._begin, request, lambda: self._new_context(known))
             same = Sameness.of(request, known)
@@ -142,6 +142,8 @@ class Graph:
         else:
             stream = await self._begin(request, new_context)
         self._measure(request, known, "subscription", stream, perf_counter() - began)
+        if not isinstance(paid, Result):
+            self._count_points(known, paid)
         return stream
 
     async def _begin(self, request: OperationRequest, new_context: Callable[[], Context]) -> Responses | Result:
@@ -174,6 +176,10 @@ class Graph:
         name = self._operations.published_name(request)
         self.metrics.took(seconds, caller.tenant, operation=name, kind=kind, outcome=word)
         return word
+
+    def _count_points(self, caller: Caller, told: dict[str, Any]) -> None:
+        if (cost := told.get("extensions", {}).get("cost")) is not None:
+            self.metrics.spent(caller.tenant, cost["requested"])
 
     def _count(self, kind: str, outcome: object) -> str:
         body = outcome.body if isinstance(outcome, Result) else {}

@@ -71,7 +71,7 @@ class ApiMetrics:
         self._tenant_durations_of = cache(self._tenant_durations.labels)
         self._tenant_points = Counter(
             "carillon_tenant_points",
-            "Points that the queries and mutations of a tenant cost",
+            "Points that the operations of a tenant cost, subscriptions when they begin",
             ["tenant"],
             registry=registry,
         )

@@ -8,7 +8,7 @@
     result.body                         # the response, ready for JSON
     result.valid                        # False: nothing was executed; over HTTP that is a 400
 
-    refused = await operations.pay(request, context)  # for each subscriber, also where they share a stream
+    paid = await operations.pay(request, context)     # for each subscriber, also where they share a stream
     stream = await operations.subscribe(request, new_context)
     if isinstance(stream, Result): ...  # refused before it began: `stream.body["errors"]`
     async with aclosing(stream):        # iterate and close it in one and the same task
@@ -142,16 +142,15 @@ class Operations:
         except Exception as error:  # noqa: BLE001  the edge of what we know: shown as internal, and logged
             return _refused([error], context)
 
-    async def pay(self, request: OperationRequest, context: Context) -> Result | None:
-        """What it costs to begin a subscription; a Result when it is refused, and then nothing is spent."""
+    async def pay(self, request: OperationRequest, context: Context) -> Result | dict[str, Any]:
+        """What to tell of what a subscription costs; a Result when it is refused, and nothing is spent."""
         try:
             executor = self._executor(request, context)
             if isinstance(executor, Result):
                 return executor
-            await self._spend(request, executor, context)
+            return await self._spend(request, executor, context)
         except Exception as error:  # noqa: BLE001  the edge of what we know: shown as internal, and logged
             return _refused([error], context)
-        return None
 
     async def subscribe(
         self,

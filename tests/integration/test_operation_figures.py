@@ -165,6 +165,23 @@ async def test_a_tenant_that_is_named_has_figures_of_its_own(served: Served) -> 
     await until(lambda: served.measure("tenant_connections", tenant="acme") == 0)
 
 
+async def test_subscriptions_count_among_the_points_of_their_tenant_for_each_subscriber(served: Served) -> None:
+    def points() -> float:
+        return served.measure("tenant_points_total", tenant="acme") or 0
+
+    async with graphql_socket(served.address) as socket:
+        async with (
+            socket.subscribe("subscription { live }"),
+            socket.subscribe("subscription { live }"),
+        ):
+            await until(lambda: served.measure("shared_subscribers") == 2)
+            shared = points()
+        async with socket.subscribe("subscription { count(to: 1) }") as stream:
+            await anext(stream)
+    assert shared >= 2
+    assert points() > shared
+
+
 async def test_tenants_that_are_not_named_have_theirs_together() -> None:
     registry = CollectorRegistry()
     app = small_app(registry=registry, callers=Everyone("stranger"), tenants=("acme",))
