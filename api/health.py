@@ -11,6 +11,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from domain.errors import Unavailable
+
 log = logging.getLogger(__name__)
 
 Check = Callable[[], Awaitable[None]]
@@ -60,7 +62,11 @@ class Readiness:
         """Once for each time it goes: probes come every few seconds."""
         if name not in self._down:
             self._down.add(name)
-            log.warning("%s does not answer its health check", name, exc_info=error)
+            known = isinstance(error, Unavailable | TimeoutError)  # else we want to see where it went wrong
+            cause = error.__cause__ if isinstance(error, Unavailable) else None
+            about = {"fault": type(cause or error).__name__}
+            text = "%s does not answer its health check"
+            log.warning(text, name, extra=about, exc_info=None if known else error)
 
     def _note_up(self, name: str) -> None:
         if name in self._down:

@@ -15,8 +15,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from api import health, scraping
-from api.health import Readiness
+from api.health import Check, Readiness
 from api.scraping import MetricsPage
+from domain.errors import Unavailable
 from tests.support.small_graph import small_app
 from tests.support.waiting import settle_down, until
 
@@ -110,6 +111,32 @@ async def test_a_dependency_that_goes_is_logged_once_and_again_when_it_is_back(
     await ask(app, "/health/readiness")
     told = [record.getMessage() for record in caplog.records if record.name == "api.health"]
     assert told == ["redis does not answer its health check", "redis answers its health check again"]
+
+
+async def unavailable() -> None:
+    raise Unavailable("PostgreSQL") from LookupError("no such table")
+
+
+@pytest.mark.parametrize(("check", "why"), [(unavailable, "LookupError"), (mute, "TimeoutError")])
+async def test_what_is_known_to_be_gone_is_one_line_in_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, check: Check, why: str
+) -> None:
+    monkeypatch.setattr(health, "CHECK_TIMEOUT", 0.05)
+    app = small_app(checks={"postgres": check})
+    for _ in range(2):
+        await ask(app, "/health/readiness")
+    [record] = [record for record in caplog.records if record.name == "api.health"]
+    assert record.exc_info is None
+    assert vars(record)["fault"] == why
+
+
+async def test_what_nobody_knew_could_happen_is_logged_with_where(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken() -> None:
+        raise KeyError("what")
+
+    await ask(small_app(checks={"postgres": broken}), "/health/readiness")
+    [record] = [record for record in caplog.records if record.name == "api.health"]
+    assert record.exc_info is not None
 
 
 async def test_metrics_are_in_the_prometheus_text_format() -> None:
