@@ -18,6 +18,7 @@ from infra.postgres.reading import Reading
 from infra.postgres.shares import ShareMetrics, Shares
 from infra.postgres.tenants import ROLE_MISSING, SETTINGS, TenantConnection, act_for
 from infra.telemetry.spans import note_span
+from infra.telemetry.spells import Spell
 
 # Quoted: they are generic for the type checker alone.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -33,9 +34,17 @@ REFUSALS = (
     asyncpg.UndefinedFunctionError,
     asyncpg.InsufficientPrivilegeError,
 )
+# PostgreSQL is there, and did not do this piece of work: it took too long, or met others.
+BROKEN_OFF = (
+    asyncpg.QueryCanceledError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.InvalidCachedStatementError,  # it was migrated a moment ago: what is prepared is of before
+)
 # What a server that is gone, going, full or read-only answers with. All of it passes.
 OUTAGES = (
     *REFUSALS,
+    *BROKEN_OFF,
     OSError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # what a connection cut between two messages may raise
@@ -43,11 +52,8 @@ OUTAGES = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.DeadlockDetectedError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCachedStatementError,  # it was migrated a moment ago: what is prepared is of before
-    asyncpg.SerializationError,
 )
 
 
@@ -68,7 +74,10 @@ class DatabaseMetrics:
         self.seconds_of = cache(self._begun)
         """By the name of the work: there are as many as there are places that name theirs."""
         self.failures = Counter(
-            "carillon_sql_failures", "Work that met an outage of PostgreSQL.", ["work"], registry=registry
+            "carillon_sql_failures",
+            "Work that met an outage of PostgreSQL, or took too long.",
+            ["work"],
+            registry=registry,
         )
         self.refusals = Counter(
             "carillon_sql_refusals",
@@ -124,6 +133,13 @@ class Database:
         self._metrics = metrics
         self._reading = reading
         self._down = False
+        self._broken_off = 0
+        self._breaking_off = Spell(
+            log,
+            begins="PostgreSQL answers, but some work on it comes to nothing",
+            ended="work on PostgreSQL comes to its end again",
+            counted=lambda: self._broken_off,
+        )
         self._refused: dict[str, str] = {}
         """What was last said of each piece of work that is refused."""
 
@@ -175,7 +191,7 @@ class Database:
             note_span(name, time.perf_counter() - began, "client", notes=_NOTES, error=type(fault).__name__)
             if isinstance(fault, TimeoutError) and not told_late:
                 raise
-            self._note_outage(name, fault)
+            self._note_failure(name, tenant, fault, began)
             raise Unavailable("PostgreSQL") from fault
         seconds = time.perf_counter() - began
         note_span(name, seconds, "client", notes=_NOTES)
@@ -212,19 +228,24 @@ class Database:
         if self._reading is not None:
             self._reading.answered()
 
-    def _note_outage(self, name: str, fault: BaseException) -> None:
+    def _note_failure(self, name: str, tenant: str | None, fault: BaseException, began: float) -> None:
+        kind = type(fault).__name__
         if isinstance(fault, REFUSALS):
-            self._note_refusal(name, f"{type(fault).__name__}: {fault}")
+            self._note_refusal(name, f"{kind}: {fault}")
             return
         self._metrics.failures.labels(name).inc()
-        if not self._down:
+        if isinstance(fault, BROKEN_OFF):
+            self._note_answer()
+        if isinstance(fault, BROKEN_OFF) or (isinstance(fault, TimeoutError) and self._answered_since(began)):
+            self._breaking_off.goes_on(work=name, tenant=tenant, fault=kind)
+            self._broken_off += 1
+        elif not self._down:
             self._down = True
-            log.error(
-                "PostgreSQL does not answer as it should: %s: %s",
-                type(fault).__name__,
-                fault,
-                extra={"work": name},
-            )
+            log.error("PostgreSQL does not answer as it should: %s: %s", kind, fault, extra={"work": name})
+
+    def _answered_since(self, began: float) -> bool:
+        """Others were answered meanwhile: one piece of work that is late says nothing of PostgreSQL."""
+        return self._reading is not None and self._reading.answered_since(began)
 
     def _note_refusal(self, name: str, said: str) -> None:
         """Once for each reason, however much work it stops, until all of that work is done again."""

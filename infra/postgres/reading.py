@@ -41,12 +41,16 @@ class Reading:
         """PostgreSQL is there."""
         self._answered = time.perf_counter()
 
+    def answered_since(self, began: float) -> bool:
+        """By `time.perf_counter`."""
+        return self._answered > began
+
     def _verdict(self, fault: Unavailable, began: float) -> Verdict:
         cause = fault.__cause__
         if isinstance(fault, TenantBusy) or not isinstance(cause, GONE):
             if isinstance(cause, asyncpg.PostgresError):
                 self.answered()  # with a refusal, or that it took too long
             return Verdict.UNKNOWN
-        if isinstance(cause, TimeoutError) and self._answered > began:
+        if isinstance(cause, TimeoutError) and self.answered_since(began):
             return Verdict.UNKNOWN  # others were answered meanwhile: this one had to wait for them
         return Verdict.FAILS

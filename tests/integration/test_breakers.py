@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -128,6 +129,46 @@ async def test_questions_that_take_too_long_do_not_stop_the_others_from_being_as
             await fails(database, "select pg_sleep(5)")
         assert breaker.state is State.CLOSED
         await read(database, tenant="other")
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("before", [0, 0.3], ids=["which PostgreSQL ends", "which nobody waits for any more"])
+async def test_a_tenant_s_slow_statement_is_no_outage_while_others_are_answered(
+    database_url: str, before: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """PostgreSQL gives each statement nine tenths of the time that the whole work has."""
+    caplog.set_level(logging.INFO, "infra.postgres.database")
+    registry = CollectorRegistry()
+
+    async def ask_slowly() -> None:
+        with pytest.raises(Unavailable):
+            async with database.read("slow", "acme") as connection:
+                await connection.execute(f"select pg_sleep({before})")
+                await connection.execute("select pg_advisory_xact_lock(7)")
+
+    async def go_on_reading() -> None:
+        while True:
+            await read(database, tenant="other")
+            await asyncio.sleep(0.01)
+
+    holder = await asyncpg.connect(database_url)
+    await holder.execute("select pg_advisory_lock(7)")
+    try:
+        async with reading(database_url, registry, limit=1) as (database, breaker):
+            others = asyncio.create_task(go_on_reading())
+            for _ in range(2):
+                await asyncio.gather(*(ask_slowly() for _ in range(FAILURES)))
+            assert not others.done()
+            others.cancel()
+            assert breaker.state is State.CLOSED
+    finally:
+        await holder.close()
+    told = [record for record in caplog.records if record.name == "infra.postgres.database"]
+    assert [record.getMessage() for record in told] == [
+        "PostgreSQL answers, but some work on it comes to nothing"
+    ]
+    assert (vars(told[0])["work"], vars(told[0])["tenant"]) == ("slow", "acme")
+    assert registry.get_sample_value("carillon_sql_failures_total", {"work": "slow"}) == 2 * FAILURES
 
 
 @pytest.mark.postgres
