@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aio_pika.abc import AbstractConnection
 from prometheus_client import CollectorRegistry, Counter
 
-from infra.background import background
+from infra.background import Background, background
 from infra.breakers import Breaker
 from infra.live.delivery import DURABLE_CONSUMERS
 from infra.live.event_metrics import EventMetrics
@@ -24,6 +24,7 @@ from infra.rabbit.names import Names
 from infra.rabbit.publisher import Channels, Publisher, open_channels
 from infra.rabbit.signals import RabbitSignals
 from infra.rabbit.topology import count_dead_letters
+from infra.rabbit.uninterrupted import a_channel
 from infra.settings import Settings
 
 CHECK_TIMEOUT = 1.0
@@ -31,6 +32,7 @@ CHECK_TIMEOUT = 1.0
 
 @dataclass(frozen=True, slots=True)
 class RabbitBus:
+    tasks: Background
     signals: RabbitSignals
     events: RabbitEvents
     hand_over: RabbitHandOver
@@ -47,7 +49,8 @@ class RabbitBus:
         """How many lie in each queue of dead letters. Raises Unavailable."""
         with told_as_unavailable():
             async with asyncio.timeout(CHECK_TIMEOUT):
-                async with (await self.publishing.ready()).connection.channel() as channel:
+                connection = (await self.publishing.ready()).connection
+                async with a_channel(self.tasks, connection) as channel:
                     return await count_dead_letters(channel, self.names)
 
     async def check(self) -> None:
@@ -55,7 +58,7 @@ class RabbitBus:
         with told_as_unavailable():
             async with asyncio.timeout(CHECK_TIMEOUT):
                 for connection in (await self.consuming.ready(), (await self.publishing.ready()).connection):
-                    async with connection.channel() as channel:
+                    async with a_channel(self.tasks, connection) as channel:
                         await channel.get_exchange(self.names.events)
 
 
@@ -101,6 +104,7 @@ async def open_rabbit_bus(
         publisher = Publisher(publishing, breaker)
         events = RabbitEvents(tasks, publisher, consuming, names, EventMetrics(registry))
         bus = RabbitBus(
+            tasks=tasks,
             signals=signals,
             events=events,
             hand_over=RabbitHandOver(publisher, names),
@@ -108,7 +112,9 @@ async def open_rabbit_bus(
             consuming=consuming,
             names=names,
             dead={
-                name: RabbitDeadLetters(name, consuming, names, events.send, cut_off.labels(name).inc)
+                name: RabbitDeadLetters(
+                    name, tasks, consuming, names, events.send, cut_off=cut_off.labels(name).inc
+                )
                 for name in DURABLE_CONSUMERS
             },
         )

@@ -13,6 +13,7 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQu
 from domain.dead_letters.events import letter_of, letter_of_many
 from domain.dead_letters.model import LOOKED_AT, Chosen, DeadLetter, LetterPlace, Letters
 from domain.errors import Unavailable
+from infra.background import Background
 from infra.rabbit.consumer import Publish
 from infra.rabbit.event_wire import Unreadable, read_events
 from infra.rabbit.faults import DEPENDENCY, told_as_unavailable
@@ -20,6 +21,7 @@ from infra.rabbit.link import Link
 from infra.rabbit.looking import looking
 from infra.rabbit.names import Names
 from infra.rabbit.publisher import Outgoing
+from infra.rabbit.uninterrupted import a_channel
 
 TURN = 8.0
 """Seconds to wait while others look."""
@@ -69,12 +71,15 @@ class RabbitDeadLetters:
     def __init__(
         self,
         consumer: str,
+        tasks: Background,
         consuming: Link[AbstractConnection],
         names: Names,
         publish: Publish,
+        *,
         cut_off: Callable[[], None],
     ) -> None:
         self._consumer = consumer
+        self._tasks = tasks
         self._consuming = consuming
         self._names = names
         self._publish = publish
@@ -122,7 +127,10 @@ class RabbitDeadLetters:
         with told_as_unavailable():
             async with AsyncExitStack() as turn:
                 await self._take_turn(turn, connection)
-                async with asyncio.timeout(LIMIT), connection.channel() as channel:
+                async with (
+                    asyncio.timeout(LIMIT),
+                    a_channel(self._tasks, connection) as channel,
+                ):
                     queue = await channel.get_queue(self._names.dead_letters(self._consumer), ensure=False)
                     look = await self._taken(queue)
                     yield look
@@ -135,7 +143,8 @@ class RabbitDeadLetters:
         try:
             async with asyncio.timeout_at(until):
                 await turn.enter_async_context(self._turn)
-            await turn.enter_async_context(looking(connection, self._names.looking(self._consumer), until))
+            sign = self._names.looking(self._consumer)
+            await turn.enter_async_context(looking(self._tasks, connection, sign, until))
         except TimeoutError as fault:
             raise Unavailable(f"The dead letters of {self._consumer}, at which others look,") from fault
 

@@ -52,7 +52,7 @@ def cut(bus: RabbitBus, *, sent: bool) -> RabbitDeadLetters:
             await bus.events.send(batch)
         raise Unavailable("RabbitMQ")
 
-    return RabbitDeadLetters(NAME, bus.consuming, bus.names, publish, lambda: None)
+    return RabbitDeadLetters(NAME, bus.tasks, bus.consuming, bus.names, publish, cut_off=lambda: None)
 
 
 @pytest.mark.parametrize("sent", [False, True])
@@ -167,7 +167,7 @@ async def test_while_others_look_without_end_it_is_said_so(
 ) -> None:
     monkeypatch.setattr(adapter, "TURN", 0.2)
     async with await aio_pika.connect(RABBIT.url) as connection:
-        async with looking(connection, bus.names.looking(NAME), forever()):
+        async with looking(bus.tasks, connection, bus.names.looking(NAME), forever()):
             with pytest.raises(Unavailable, match="at which others look"):
                 await bus.set_aside()[NAME].listed()
         assert (await bus.set_aside()[NAME].listed()).items == []
@@ -181,7 +181,7 @@ async def test_whoever_gives_up_waiting_for_a_turn_leaves_the_connection_as_it_w
     before = len(channels)
     async with (
         await aio_pika.connect(RABBIT.url) as other,
-        looking(other, bus.names.looking(NAME), forever()),
+        looking(bus.tasks, other, bus.names.looking(NAME), forever()),
     ):
         for tenths in range(60):
             monkeypatch.setattr(adapter, "TURN", tenths / 10_000)
@@ -189,6 +189,28 @@ async def test_whoever_gives_up_waiting_for_a_turn_leaves_the_connection_as_it_w
                 await bus.set_aside()[NAME].listed()
     assert await bus.consuming.ready() is connection
     assert len(channels) == before
+
+
+async def test_whoever_is_cancelled_at_any_point_leaves_the_connection_and_the_turn_to_others(
+    bus: RabbitBus,
+) -> None:
+    connection, publishing = await bus.consuming.ready(), await bus.publishing.ready()
+    channels = connection.transport.connection.channels  # type: ignore[union-attr]  # it is connected
+    before = len(channels)
+    dead = bus.set_aside()[NAME]
+    async with await aio_pika.connect(RABBIT.url) as other:
+        for tenths in range(100):
+            asking = [asyncio.create_task(each()) for each in (dead.listed, bus.check, bus.dead_letters)]
+            await asyncio.sleep(tenths / 10_000)
+            for task in asking:
+                task.cancel()
+            await asyncio.wait(asking)
+            if tenths % 10 == 0:
+                async with asyncio.timeout(3), looking(bus.tasks, other, bus.names.looking(NAME), forever()):
+                    """It is the other's turn, long before the sign would be forgotten."""
+    assert await bus.consuming.ready() is connection
+    assert await bus.publishing.ready() is publishing
+    await until(lambda: len(channels) == before)
 
 
 async def test_those_returned_most_often_are_put_there_anew_first(
