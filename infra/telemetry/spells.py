@@ -47,9 +47,10 @@ class Spell:
 
     def _look(self) -> None:
         assert self._began is not None, "it is looked for the end of what began"
+        now = _now()
         if self._lasts():
-            self._last = _now()
-        if _now() < self._last + QUIET:
+            self._last = now
+        if now < self._last + QUIET:
             self._wait()
             return
         seconds = round(self._last - self._began, 1)
