@@ -86,7 +86,7 @@ async def test_operations_on_a_websocket_are_measured_too(served: Served) -> Non
 async def test_an_operation_takes_as_long_as_it_takes(served: Served) -> None:
     await served.client.post("{ slow(seconds: 0.1) }")
     labels = {"operation": "unpublished", "kind": "query", "outcome": "ok"}
-    assert (served.measure("graphql_operation_duration_seconds_sum", **labels) or 0) >= 0.1
+    assert (served.measure("graphql_operation_duration_seconds_sum", **labels) or 0) > 0.09
     assert served.measure("graphql_operation_duration_seconds_bucket", **labels, le="0.05") == 0
 
 

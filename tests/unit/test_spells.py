@@ -70,7 +70,7 @@ async def test_it_has_not_ended_while_it_lasts(
 ) -> None:
     monkeypatch.setattr(spells, "QUIET", 0.01)
     looks = iter([True, True, True, False])
-    happening = Happening(caplog, lasts=lambda: next(looks))
+    happening = Happening(caplog, lasts=lambda: next(looks, False))
     happening.again()
     await until(lambda: happening.told[-1] == "it ended")
     assert list(looks) == []
