@@ -7,6 +7,7 @@ from asyncio.transports import BaseTransport
 from collections.abc import Callable
 from typing import cast
 
+import uvicorn
 from starlette.types import Scope
 from typing_extensions import override
 from uvicorn._types import ASGIReceiveEvent
@@ -17,6 +18,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from api.parsing import RequestParser
+from api.unread import Unread
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of a request line with its headers, or of what stands between two parts of a body, within a read or two."""
@@ -41,6 +43,12 @@ _MOST_IN_TWO_BYTES = 65535
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
+class ConnectionsConfig(uvicorn.Config):
+    """What a server gives to each of its connections."""
+
+    unread: Unread
+
+
 class BoundedConnection(HttpToolsProtocol):
     """Counts bytes, not headers: the parser keeps one without an end as well, and says nothing of it."""
 
@@ -53,6 +61,7 @@ class BoundedConnection(HttpToolsProtocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
+        self._unread = _unread_of(self.config)
         self.parser = RequestParser(self, self._head_without_upgrade)
         self._wait()
 
@@ -107,6 +116,11 @@ class BoundedConnection(HttpToolsProtocol):
             self._abandonment = self.loop.call_later(ANSWER_TIMEOUT, self.transport.abort)
 
     @override
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread.wait(self.transport, self.scope)
+
+    @override
     def resume_writing(self) -> None:
         super().resume_writing()
         self._taken()
@@ -118,6 +132,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _taken(self) -> None:
+        self._unread.taken(self.transport)
         if self._abandonment is not None:
             self._abandonment.cancel()
             self._abandonment = None
@@ -160,20 +175,21 @@ class DrainedWebsocket(WebSocketsSansIOProtocol):
 
     @override
     def connection_made(self, transport: BaseTransport) -> None:
-        self._unread = bytearray()
+        self._unheard = bytearray()
+        self._unread = _unread_of(self.config)
         super().connection_made(transport)
 
     @override
     def data_received(self, data: bytes) -> None:
-        self._unread += data
+        self._unheard += data
         if self._next_piece is None:
             self._read_piece()
 
     def _read_piece(self) -> None:
         self._next_piece = None
         if self._may_read():
-            piece = bytes(self._unread[:PIECE])
-            del self._unread[:PIECE]
+            piece = bytes(self._unheard[:PIECE])
+            del self._unheard[:PIECE]
             super().data_received(piece)
         self._read_on()
 
@@ -183,11 +199,11 @@ class DrainedWebsocket(WebSocketsSansIOProtocol):
     def _read_on(self) -> None:
         """Settles what is read next: a piece that is there, or what the peer sends, or nothing as yet."""
         if self.transport.is_closing():
-            self._unread.clear()
+            self._unheard.clear()
             self._abandon_in(GOODBYE_TIMEOUT)
         elif not self._may_read():
             self.transport.pause_reading()
-        elif not self._unread:
+        elif not self._unheard:
             self.transport.resume_reading()
         else:
             self.transport.pause_reading()
@@ -207,8 +223,14 @@ class DrainedWebsocket(WebSocketsSansIOProtocol):
         self._pongs_wait = not self.writable.is_set()
 
     @override
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread.wait(self.transport, self.scope)
+
+    @override
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._unread.taken(self.transport)
         if self._pongs_wait:
             self._pongs_wait = False
             self._read_on()
@@ -253,6 +275,7 @@ class DrainedWebsocket(WebSocketsSansIOProtocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
+        self._unread.taken(self.transport)
         for handle in (self._next_piece, self._abandonment):
             if handle is not None:
                 handle.cancel()
@@ -277,6 +300,10 @@ class DrainedWebsocket(WebSocketsSansIOProtocol):
         self.close_timeout = GOODBYE_TIMEOUT
         if not self.handshake_complete or self.close_sent:
             super().shutdown()
+
+
+def _unread_of(config: uvicorn.Config) -> Unread:
+    return cast(ConnectionsConfig, config).unread
 
 
 def text_frame_head(size: int) -> bytes:

@@ -27,6 +27,7 @@ from api.payloads import MAX_BYTES, Malformed, error_entry, read_json, read_oper
 from api.query_string import PREFLIGHT_HEADERS, may_be_forged, read_query_string
 from api.revalidating import revalidated
 from api.shedding import Shed, Shedding
+from api.unread import note_tenant
 from api.websocket_messages import PROTOCOL
 from domain.errors import Unauthenticated, Unavailable
 from schema.operations import Kind, OperationRequest, Result
@@ -105,6 +106,7 @@ class GraphQLOverHttp:
         # Before the body is read: strangers are not listened to.
         credential = credential_in(request.headers)
         session = await begin_session(self._graph.callers, self._graph.clock, credential)
+        note_tenant(request.scope, session.caller().tenant)
         value = await self._read(request)
         # Not before: a body that is long on its way would pass for work.
         with self._shedding.admit():

@@ -12,9 +12,10 @@ import uvicorn
 from starlette.types import ASGIApp
 from typing_extensions import override
 
-from api.connections import BoundedConnection, DrainedWebsocket
+from api.connections import BoundedConnection, ConnectionsConfig, DrainedWebsocket
 from api.draining import Draining
 from api.payloads import MAX_BYTES
+from api.unread import Unread
 
 KEEP_ALIVE = 75
 """Seconds an idle connection is kept, longer than the clients and proxies in front of it keep theirs."""
@@ -27,9 +28,9 @@ PATIENCE = 0.8
 class Server(uvicorn.Server):
     """Leaves the signals to the process, and tells when it serves."""
 
-    def __init__(self, app: ASGIApp, *, stop_grace: float, ready: Callable[[], None]) -> None:
+    def __init__(self, app: ASGIApp, *, unread: Unread, stop_grace: float, ready: Callable[[], None]) -> None:
         self._draining = Draining(stop_grace * PATIENCE)
-        config = uvicorn.Config(
+        config = ConnectionsConfig(
             self._draining.told_to(app),
             http=BoundedConnection,
             ws=DrainedWebsocket,
@@ -47,6 +48,7 @@ class Server(uvicorn.Server):
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=math.ceil(stop_grace),
         )
+        config.unread = unread
         super().__init__(config)
         self._ready = ready
 

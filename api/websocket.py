@@ -20,6 +20,7 @@ from api.payloads import Malformed, error_entry
 from api.shared_streams import Member, Write
 from api.shedding import Shed, Shedding
 from api.trace import given_traceparent
+from api.unread import note_tenant
 from api.websocket_messages import (
     PROTOCOL,
     ClientMessage,
@@ -130,6 +131,7 @@ class _Socket:
         try:
             session = await self._initialise()
             tenant = session.caller().tenant
+            note_tenant(self._websocket.scope, tenant)
             self._check_room(tenant)
             with self._connections.hold(tenant):
                 await self._websocket.send_text(connection_ack())

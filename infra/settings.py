@@ -137,6 +137,8 @@ class Settings(BaseSettings):
     """Operations that one request may hold; 0 takes no batches."""
     max_answer_bytes: int = Field(default=10_000_000, ge=100_000)
     """Of what one request, or one event of a subscription, is answered with, before it is compressed."""
+    max_unread_bytes: int = Field(default=100_000_000, ge=100_000)
+    """Of what is sent and not read yet, in all of an API process; beyond it connections are cut off."""
     operation_timeout: float = Field(default=20, gt=0)
     """How long a query or mutation may take."""
     budget: int = Field(default=1_000_000, ge=100, le=2**31 - 1)
@@ -229,6 +231,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 "CARILLON_LEASE less CARILLON_LEASE_MARGIN must be at least twice CARILLON_HEARTBEAT"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _an_answer_can_be_read(self) -> Self:
+        if self.max_unread_bytes < self.max_answer_bytes:
+            raise ValueError("CARILLON_MAX_UNREAD_BYTES must be at least CARILLON_MAX_ANSWER_BYTES")
         return self
 
     @model_validator(mode="after")

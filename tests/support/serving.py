@@ -6,18 +6,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from api.listening import address_of, listen
 from api.server import Server
+from api.unread import Unread
+from infra.settings import Settings
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, stop_grace: float = 5, port: int = 0) -> AsyncIterator[str]:
+async def serving(
+    app: ASGIApp, stop_grace: float = 5, port: int = 0, unread: Unread | None = None
+) -> AsyncIterator[str]:
     """The application's address. On the way out the server drains, as it does on SIGTERM."""
     ready = asyncio.Event()
     with listen("127.0.0.1", port) as listener:
-        server = Server(app, stop_grace=stop_grace, ready=ready.set)
+        unread = unread or Unread(Settings().max_unread_bytes, CollectorRegistry())
+        server = Server(app, unread=unread, stop_grace=stop_grace, ready=ready.set)
         async with asyncio.TaskGroup() as group:
             task = group.create_task(server.serve([listener]))
             await ready.wait()
