@@ -33,7 +33,7 @@ Once = Annotated[bool, typer.Option("--once", help="Look once and end, as where 
 
 
 def top(interval: Interval = 1, queues: Queues = 30, once: Once = False) -> None:
-    """Shows what queues and workers do, of all tenants, until Ctrl-C."""
+    """Shows what queues and workers do, of all tenants, until Ctrl-C; once where nothing runs."""
     settings = read_command_settings("database_url")
     with suppress(KeyboardInterrupt):
         run(settings, _show(settings, interval, queues, once=once), sys.exit)
@@ -42,15 +42,19 @@ def top(interval: Interval = 1, queues: Queues = 30, once: Once = False) -> None
 async def _show(settings: Settings, interval: float, queues: int, *, once: bool) -> None:
     from rich.console import Console
 
-    from infra.bootstrap import open_overviews
+    from infra.bootstrap import may_change, open_overviews
     from infra.system import SystemClock
 
     console = Console()
+    once = once or not console.is_terminal
+    followed = not once and await may_change(settings)
     async with open_overviews(settings) as overviews:
-        if once or not console.is_terminal:
-            console.print(await _frame(overviews, queues, SystemClock().now()))
-        else:
+        if followed:
             await _follow(console, overviews, queues, interval, SystemClock())
+            return
+        console.print(await _frame(overviews, queues, SystemClock().now()))
+    if not once:
+        console.print("Nothing runs on this home, so this was one look: start bin/dev, and look again.")
 
 
 async def _frame(overviews: Overviews, queues: int, now: datetime) -> RenderableType:

@@ -2,6 +2,7 @@
 
 from infra.bootstrap.answering import open_api_services
 from infra.bootstrap.commands import (
+    may_change,
     migrate_database,
     open_documents,
     open_overviews,
@@ -17,6 +18,7 @@ __all__ = [
     "ApiServices",
     "CannotStart",
     "Services",
+    "may_change",
     "migrate_database",
     "open_api_services",
     "open_dead_letters",

@@ -57,6 +57,18 @@ async def open_documents(settings: Settings) -> AsyncIterator[Documents]:
         yield PostgresDocuments(database)
 
 
+async def may_change(settings: Settings) -> bool:
+    """Whether what is seen of it may change: on a home, only while a process runs there. Raises CannotStart.
+
+    Who followed one on which nothing runs would hold its server, and keep whoever starts there out.
+    """
+    if settings.database_url is not None:
+        return True
+    from infra.embedded_postgres import runs_on  # noqa: PLC0415  an extra
+
+    return await runs_on(settings.home)
+
+
 @asynccontextmanager
 async def open_overviews(settings: Settings) -> AsyncIterator[Overviews]:
     """For the command line. Raises CannotStart, also in place of Unavailable."""

@@ -22,7 +22,7 @@ from infra.embedded_postgres.errors import CannotStart, HomeInUse
 from infra.embedded_postgres.home import entered, has_owner, make_home, owned
 from infra.embedded_postgres.server import running, running_url
 
-__all__ = ["CannotStart", "HomeInUse", "open_embedded_postgres", "share_embedded_postgres"]
+__all__ = ["CannotStart", "HomeInUse", "open_embedded_postgres", "runs_on", "share_embedded_postgres"]
 
 Use = Callable[[str], Awaitable[None]]
 """What is done with the server of a URL before anyone else comes to it."""
@@ -65,6 +65,13 @@ async def share_embedded_postgres(home: Path, prepare: Use, check: Use) -> Async
             url = await stack.enter_async_context(_own(home))
             await prepare(url)
         yield url
+
+
+async def runs_on(home: Path) -> bool:
+    """Whether a process runs on this home. Raises as the others do."""
+    home = make_home(home, server_account())
+    async with entered(home):
+        return has_owner(home)
 
 
 @asynccontextmanager

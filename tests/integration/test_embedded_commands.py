@@ -93,6 +93,43 @@ async def test_top_looks_at_one_that_runs_and_sees_its_worker(home: Path) -> Non
     assert "of 100 slots" in said
 
 
+async def test_top_looks_once_at_a_home_on_which_nothing_runs_and_holds_up_nobody_who_starts_on_it(
+    home: Path,
+) -> None:
+    async with dev(home):
+        pass
+    terminal, end = os.openpty()
+    process = await in_terminal(end, home, "top")
+    try:
+        async with asyncio.timeout(20):
+            assert await process.wait() == 0, "it does not follow what nobody changes"
+        told = os.read(terminal, 65_536).decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        os.close(terminal)
+    assert "No worker is there" in told
+    assert "Nothing runs on this home" in told
+    async with dev(home):
+        """It starts."""
+
+
+async def in_terminal(end: int, home: Path, *words: str) -> asyncio.subprocess.Process:
+    """`end` is that of the terminal, which is closed here."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CARILLON_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "api.cli", *words),
+        cwd=ROOT,
+        env=kept | {"CARILLON_HOME": str(home), "TERM": "xterm", "COLUMNS": "120"},
+        stdin=end,
+        stdout=end,
+        stderr=end,
+    )
+    os.close(end)
+    return process
+
+
 async def test_beside_one_that_runs_a_failed_task_is_a_dead_letter_and_runs_again(home: Path) -> None:
     async with dev(home) as address, http_client(address) as client:
         failing = {"run": {"handler": "fail", "payload": {"message": "Burst", "times": 1}}}
