@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 PAUSE = 1.0
 """Seconds between two looks."""
-SHARE = 10
+SHARE = 20
 """A look that takes long is followed by a pause this many times as long."""
 
 # The first of each lane; all are counted only when one is late, no further than to know that it is too much of

@@ -19,6 +19,8 @@ from infra.postgres.figures import Figures, PostgresFigures
 from infra.postgres.set_aside import KIND as SET_ASIDE
 
 FRESH_SECONDS = 5.0
+SHARE = 20
+"""What took long to read is fresh for so many times as long: each of many lanes costs a probe of an index."""
 KEPT_SECONDS = 60.0
 """How long what was read is told, when it cannot be read again: nobody may take what is old for what is."""
 MOST_QUEUES = 20
@@ -51,7 +53,8 @@ class StorageGauges(Collector):
         self._count_set_aside = set_aside
         self._stored = _Kept(self._read_storage)
         self._letters = _Kept(dead_letters)
-        self._read_at = float("-inf")
+        self._fresh_until = float("-inf")
+        self._took = 0.0
         self._reading = asyncio.Lock()
         self._tasks = Gauge(
             "carillon_tasks",
@@ -125,10 +128,11 @@ class StorageGauges(Collector):
         """Bring the gauges up to date, unless they are. Raises Unavailable when a part is gone."""
         async with self._reading:
             now = time.monotonic()
-            if now - self._read_at < FRESH_SECONDS:
+            if now < self._fresh_until:
                 return
             faults = await asyncio.gather(self._stored.read(), self._letters.read())
-            self._read_at = now  # also without a part that is gone: it is not asked at each look
+            # Also without a part that is gone: it is not asked at each look.
+            self._fresh_until = now + max(FRESH_SECONDS, self._took * SHARE)
         for fault in faults:
             if fault is not None:
                 raise fault
@@ -148,7 +152,9 @@ class StorageGauges(Collector):
         yield from self._dead_letters.collect()
 
     async def _read_storage(self) -> Stored:
+        began = time.monotonic()
         figures = await self._figures.read()
+        self._took = time.monotonic() - began
         outbox, seconds = await self._outbox.depth()
         return Stored(figures, outbox, seconds, await self._count_set_aside())
 

@@ -64,6 +64,7 @@ async def reading(url: str, broker: Broker, *tenants: str) -> AsyncIterator[Read
 @pytest.fixture(autouse=True)
 def never_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gauges, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(gauges, "SHARE", 0)
 
 
 async def test_what_is_due_and_what_waits_to_be_published_is_told(storage: Storage) -> None:
@@ -217,6 +218,19 @@ async def test_a_scrape_while_a_part_is_gone_is_counted(storage: Storage) -> Non
             assert "carillon_gauges_failures_total 1.0" in (await client.get("/metrics")).text
             await storage.execute("alter table lanes rename to lanes_away")
             assert "carillon_gauges_failures_total 2.0" in (await client.get("/metrics")).text
+
+
+async def test_figures_that_take_long_to_read_are_read_the_less_often(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with reading(storage.url, Broker()) as read:
+        assert await read.value("carillon_tasks_due") == 0
+        await storage.added(due_in(-1))
+        assert await read.value("carillon_tasks_due") == 1
+        monkeypatch.setattr(gauges, "SHARE", 1_000_000)
+        assert await read.value("carillon_tasks_due") == 1
+        await storage.added(due_in(-1))
+        assert await read.value("carillon_tasks_due") == 1
 
 
 async def test_what_was_given_up_while_it_was_read_is_read_again(
