@@ -19,6 +19,7 @@ from api.admission import Admission
 from api.graph import Graph
 from api.graphql import GraphQLOverHttp
 from api.health import Check, Readiness, liveness
+from api.hosts import NamedHosts
 from api.live_connections import LiveConnections
 from api.metrics import ApiMetrics
 from api.origins import Origins
@@ -111,12 +112,12 @@ def application(
     breakers: Callable[[], Mapping[str, str]] = dict,
     concurrency: ConcurrencyPolicy = ConcurrencyPolicy(),  # noqa: B008  it is frozen
 ) -> ASGIApp:
-    # A page of another site may point a name of its own at this machine; its requests carry that name.
-    named_as_allowed = Middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts), www_redirect=False)
+    hosts = list(allowed_hosts)
+    named_as_allowed = Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
     connections = LiveConnections(tenant_connections, graph.metrics)
     shedding = Shedding(concurrency, registry)
     over_http: ASGIApp = GraphQLOverHttp(graph, origins, connections, shedding, most_batched)
-    for wrap, arguments, named in reversed([named_as_allowed, *origins.answering()]):
+    for wrap, arguments, named in reversed([Middleware(NamedHosts, hosts), *origins.answering()]):
         over_http = wrap(over_http, *arguments, **named)
     over_websockets = GraphQLOverWebsocket(graph, origins, connections, shedding)
     others = Starlette(

@@ -21,7 +21,7 @@ NO, LATER = "no", "yes"
 
 CODES = (
     ErrorCode("ANSWER_TOO_LARGE", "200", NO, "The answer is left out; a mutation was executed all the same."),
-    ErrorCode("BAD_REQUEST", "400", NO, "The body is no operation in JSON."),
+    ErrorCode("BAD_REQUEST", "400", NO, "The body is no operation in JSON, or the host named is none of ours."),
     ErrorCode("BATCHING_DISABLED", "400", NO, "Lists of operations are not taken here: send each by itself."),
     ErrorCode("BATCH_TOO_LARGE", "400", NO, "The list has more operations than one request may hold."),
     ErrorCode("BODY_TOO_LARGE", "413", NO, "The body has more bytes than are read."),

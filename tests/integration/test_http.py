@@ -411,6 +411,16 @@ async def test_a_name_that_is_not_ours_is_not_answered(client: HttpClient, host:
     answer = await client.post("{ __typename }", headers={"host": host})
     assert answer.status_code == 400
     assert "__typename" not in answer.text
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    [error] = answer.json()["errors"]
+    assert error["extensions"] == {"code": "BAD_REQUEST"}
+
+
+async def test_a_name_that_is_not_ours_is_refused_in_the_type_that_was_asked_for(client: HttpClient) -> None:
+    asked = {"host": "evil.example", "accept": "application/graphql-response+json"}
+    answer = await client.post("{ __typename }", headers=asked)
+    assert answer.headers["content-type"] == "application/graphql-response+json; charset=utf-8"
+    assert answer.json()["errors"]
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000"])
