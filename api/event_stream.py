@@ -96,11 +96,11 @@ class EventStream(HttpResponse):
 
     async def _operate(self, send: Send) -> None:
         if self._kind != "subscription":
-            with self._shedding.admit():
+            with self._shedding.admit(self._tenant):
                 answer = await self._graph.execute(self._kind, self._operation, self._session.caller())
             await _send(send, _next(Response(answer.json)))
             return
-        with self._shedding.admit():
+        with self._shedding.admit(self._tenant):
             stream = await self._graph.subscribe(self._operation, self._session.caller, self._last_event_id)
         if isinstance(stream, Result):
             await _send(send, _next(response_of(stream.body)))

@@ -101,15 +101,16 @@ class GraphQLOverHttp:
         return graphiql.page()
 
     async def _serve(self, request: Request) -> Response:
-        self._shedding.check()  # first of all: what is turned away must cost next to nothing
         _check_headers(request, self._origins)
         # Before the body is read: strangers are not listened to.
         credential = credential_in(request.headers)
         session = await begin_session(self._graph.callers, self._graph.clock, credential)
-        note_tenant(request.scope, session.caller().tenant)
+        tenant = session.caller().tenant
+        note_tenant(request.scope, tenant)
+        self._shedding.check(tenant)  # what is turned away must cost next to nothing
         value = await self._read(request)
         # Not before: a body that is long on its way would pass for work.
-        with self._shedding.admit():
+        with self._shedding.admit(tenant):
             if isinstance(value, list):
                 return await self._answer_batch(request, value, session)
             return await self._answer_one(request, value, session)

@@ -1,4 +1,7 @@
-"""Sheds requests, at once, of which more come than can be answered soon: the others are as quick as ever."""
+"""Sheds requests, at once, of which more come than can be answered soon: the others are as quick as ever.
+
+Those of a tenant that has less under way than its part are not shed for those of another.
+"""
 
 from __future__ import annotations
 
@@ -62,25 +65,26 @@ class Shedding:
         )
         under_way.set_function(lambda: self._limit.under_way)
 
-    def check(self) -> None:
-        """Raises Shed while nothing would be let in."""
-        if self._limit.full:
+    def check(self, tenant: str) -> None:
+        """Raises Shed while nothing of the tenant would be let in."""
+        if not self._limit.has_room(tenant):
             self._spell.goes_on(limit=self._limit.limit)
             self._turned_away += 1
             self._shed.labels("concurrency").inc()
             raise Shed
 
-    def admit(self) -> _Admitted:
+    def admit(self, tenant: str) -> _Admitted:
         """Raises Shed."""
-        self.check()
+        self.check(tenant)
         now = perf_counter()
-        self._limit.admit(now)
-        return _Admitted(self._limit, now)
+        self._limit.admit(tenant, now)
+        return _Admitted(self._limit, tenant, now)
 
 
 class _Admitted:
-    def __init__(self, limit: ConcurrencyLimit, began: float) -> None:
+    def __init__(self, limit: ConcurrencyLimit, tenant: str, began: float) -> None:
         self._limit = limit
+        self._tenant = tenant
         self._began = began
 
     def __enter__(self) -> None: ...
@@ -88,4 +92,4 @@ class _Admitted:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         now = perf_counter()
         # What its caller broke off, or was refused, says nothing of how long things take.
-        self._limit.end(now - self._began if kind is None else None, now)
+        self._limit.end(self._tenant, now - self._began if kind is None else None, now)

@@ -228,7 +228,7 @@ class _Socket:
         operation_id = message.id
         with in_trace(message.traceparent or self._traceparent or begin_trace("websocket")):
             try:
-                self._shedding.check()
+                self._shedding.check(session.caller().tenant)
                 operation = await self._graph.admit(message.sent, session.caller())
                 del message  # it may hold a megabyte that the operation does not declare
                 if isinstance(operation, OperationRequest):
@@ -265,7 +265,7 @@ class _Socket:
             return
         kind = self._graph.kind(operation)
         if kind != "subscription":
-            with self._shedding.admit():
+            with self._shedding.admit(session.caller().tenant):
                 answer = await self._graph.execute(kind, operation, session.caller())
             await self._send_answer(operation_id, answer)
             return
@@ -273,7 +273,7 @@ class _Socket:
             return
         if (task := asyncio.current_task()) is not None:
             self._subscribed.add(task)
-        with self._shedding.admit():
+        with self._shedding.admit(session.caller().tenant):
             stream = await self._graph.subscribe(operation, session.caller, allowance=self._allowance)
         if isinstance(stream, Result):
             await self._refuse(operation_id, stream)

@@ -157,7 +157,8 @@ class Settings(BaseSettings):
     """Of all tenants together."""
     overload_seconds: float = Field(default=5, gt=0)
 
-    # How many requests of GraphQL over HTTP an API process executes at once: found out from how long they take
+    # How many operations an API process executes at once: found out from how long they take. Who has less than
+    # their part is let in beyond it
     api_concurrency_least: int = Field(default=16, ge=1)
     api_concurrency_most: int = Field(default=1_000, ge=1)
     api_unnoticed_latency: float = Field(default=0.1, ge=0)

@@ -14,7 +14,7 @@ class ConcurrencyPolicy:
     quiet: int = 4
     """While no more are under way, things take as long as they do unloaded."""
     most: int = 1_000
-    """At the beginning, and ever."""
+    """At the beginning, and ever; those who are let in though it is met come on top, fewer than that."""
     times: float = 2.0
     """Slower than so many times the unloaded is too slow."""
     unnoticed: float = 0.1
@@ -38,7 +38,11 @@ class _Window:
 
 
 class ConcurrencyLimit:
-    """`now` is the seconds of any clock that never goes back."""
+    """`now` is the seconds of any clock that never goes back.
+
+    While the limit is met, whoever has less than their part of it under way is let in all the same: one tenant
+    with much that is slow does not keep out the others. Its own has to end until all are below the limit again.
+    """
 
     def __init__(self, policy: ConcurrencyPolicy) -> None:
         self._policy = policy
@@ -48,28 +52,37 @@ class ConcurrencyLimit:
         self._slow = 0
         self._lowered = float("-inf")
         self.under_way = 0
+        self._of_tenants: dict[str, int] = {}
+        """What is under way, of those of whom something is."""
 
     @property
     def limit(self) -> int:
         return int(self._limit)
 
-    @property
-    def full(self) -> bool:
-        return self.under_way >= self.limit
+    def has_room(self, tenant: str) -> bool:
+        if self.under_way < self.limit:
+            return True
+        own = self._of_tenants.get(tenant, 0)
+        asking = len(self._of_tenants) + (own == 0)
+        return own < self.limit // asking
 
-    def admit(self, now: float) -> bool:
+    def admit(self, tenant: str, now: float) -> bool:
         """Whether it may begin; `end` is told when what may has ended."""
-        if self.full:
+        if not self.has_room(tenant):
             return False
         self.under_way += 1
+        self._of_tenants[tenant] = self._of_tenants.get(tenant, 0) + 1
         if self._window is None:
             self._window = _Window(now)
         self._window.peak = max(self._window.peak, self.under_way)
         return True
 
-    def end(self, took: float | None, now: float) -> None:
+    def end(self, tenant: str, took: float | None, now: float) -> None:
         """`took` is how long it was under way; None when that says nothing."""
         self.under_way -= 1
+        self._of_tenants[tenant] -= 1
+        if not self._of_tenants[tenant]:
+            del self._of_tenants[tenant]
         window = self._window
         if window is None or took is None or now - took < self._lowered:
             return  # what began before was let in by another limit

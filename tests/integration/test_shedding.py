@@ -10,6 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from domain.resilience.concurrency import ConcurrencyPolicy
+from domain.tenancy.model import Caller, Role
+from domain.tenancy.ports import Identified
 from infra.telemetry import spells
 from tests.support.event_stream import EVENTS
 from tests.support.graphql_client import GraphQLErrors, HttpClient, graphql_socket, http_client, raw_socket
@@ -20,6 +22,13 @@ from tests.support.waiting import until
 
 FULL = ConcurrencyPolicy(least=2, most=2)
 SLOW = "{ slow(seconds: 0.5) }"
+
+
+class ByTenant:
+    """Whoever names a tenant is its."""
+
+    async def identify(self, credential: str | None) -> Identified:
+        return Identified(caller=Caller(tenant=credential or "nobody", role=Role.ADMIN))
 
 
 async def ask(client: HttpClient, query: str) -> tuple[httpx2.Response, float]:
@@ -50,6 +59,25 @@ async def test_what_is_too_much_is_turned_away_at_once_with_the_time_to_come_bac
             assert (await task)[0].status_code == 200
         assert (await client.post("{ hello }")).status_code == 200, "there is room again"
     assert registry.get_sample_value("carillon_api_concurrency") == 0
+
+
+async def test_a_tenant_that_asks_for_all_there_is_keeps_no_other_out() -> None:
+    watched = Watched()
+    app = small_app(watched, callers=ByTenant(), concurrency=FULL)
+    greedy, modest = ({"authorization": f"Bearer {tenant}"} for tenant in ("greedy", "modest"))
+    async with (
+        serving(app) as address,
+        http_client(address) as client,
+        graphql_socket(address, modest) as socket,
+        asyncio.TaskGroup() as group,
+    ):
+        under_way = [group.create_task(client.post(SLOW, greedy)) for _ in range(2)]
+        await until(lambda: watched.slow == 2)
+        assert (await client.post("{ hello }", greedy)).status_code == 503
+        assert (await client.post("{ hello }", modest)).status_code == 200
+        assert await socket.execute("{ hello }")
+        for task in under_way:
+            await task
 
 
 @pytest.mark.parametrize("query", ["{ hello }", "mutation { double(number: 4) }", "subscription { trace }"])

@@ -12,6 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from domain.resilience.concurrency import ConcurrencyLimit, ConcurrencyPolicy
 
 POLICY = ConcurrencyPolicy(least=4, most=200, unnoticed=0.001)
+ONE, OTHER = "one", "other"
+TENANTS = st.sampled_from([f"tenant {number}" for number in range(7)])
 
 
 class Simulated:
@@ -35,9 +37,9 @@ class Simulated:
             self._now += self._random.expovariate(load / self.SECONDS_EACH)
             while self._ends and self._ends[0][0] <= self._now:
                 end, began = heapq.heappop(self._ends)
-                self.limit.end(end - began, end)
+                self.limit.end(ONE, end - began, end)
                 took.append(end - began)
-            if not self.limit.admit(self._now):
+            if not self.limit.admit(ONE, self._now):
                 shed += 1
                 continue
             self._free_at = max(self._free_at, self._now) + self.SECONDS_EACH
@@ -100,9 +102,9 @@ def test_what_was_quick_and_is_slow_now_is_let_in_less_and_less() -> None:
     limit = ConcurrencyLimit(POLICY)
     limits = []
     for turn in range(60):
-        admitted = sum(limit.admit(turn) for _ in range(150))
+        admitted = sum(limit.admit(ONE, turn) for _ in range(150))
         for _ in range(admitted):
-            limit.end(0.0005 if turn == 0 else 0.1, turn + 0.5)
+            limit.end(ONE, 0.0005 if turn == 0 else 0.1, turn + 0.5)
         limits.append(limit.limit)
     assert limits[0] == POLICY.most
     lowest = limits.index(POLICY.least)  # from there on that is how long it takes unloaded
@@ -112,43 +114,63 @@ def test_what_was_quick_and_is_slow_now_is_let_in_less_and_less() -> None:
 def test_what_takes_no_longer_than_is_noticed_is_never_turned_away() -> None:
     limit = ConcurrencyLimit(ConcurrencyPolicy(most=50, unnoticed=1))
     for turn in range(100):
-        assert [limit.admit(turn) for _ in range(51)] == [True] * 50 + [False]
+        assert [limit.admit(ONE, turn) for _ in range(51)] == [True] * 50 + [False]
         for _ in range(50):
-            limit.end(0.9, turn + 0.9)
+            limit.end(ONE, 0.9, turn + 0.9)
     assert limit.limit == 50
 
 
+def test_who_has_it_all_leaves_the_others_their_part() -> None:
+    limit = ConcurrencyLimit(ConcurrencyPolicy(least=6, most=6))
+    assert [limit.admit(ONE, 0) for _ in range(7)] == [True] * 6 + [False]
+    assert [limit.admit(OTHER, 0) for _ in range(4)] == [True] * 3 + [False], "half"
+    assert [limit.admit("third", 0) for _ in range(3)] == [True] * 2 + [False], "a third"
+    for _ in range(4):
+        limit.end(ONE, 1, 1)
+        assert not limit.admit(ONE, 1), "who has more than a third comes down first"
+    limit.end(ONE, 1, 1)
+    assert limit.admit(ONE, 1), "less than a third"
+
+
+def test_who_is_alone_has_all_there_is() -> None:
+    limit = ConcurrencyLimit(ConcurrencyPolicy(least=6, most=6))
+    assert limit.admit(OTHER, 0)
+    limit.end(OTHER, 1, 1)
+    assert [limit.admit(ONE, 1) for _ in range(7)] == [True] * 6 + [False]
+
+
 class Calls(RuleBasedStateMachine):
-    """Calls of any length, at any pace."""
+    """Calls of any length, at any pace, of several tenants."""
 
     def __init__(self) -> None:
         super().__init__()
         self.limit = ConcurrencyLimit(POLICY)
         self.now = 0.0
-        self.began: list[float] = []
+        self.began: list[tuple[str, float]] = []
 
-    @rule(count=st.integers(1, 60), seconds=st.floats(0, 0.5))
-    def call(self, count: int, seconds: float) -> None:
+    @rule(tenant=TENANTS, count=st.integers(1, 60), seconds=st.floats(0, 0.5))
+    def call(self, tenant: str, count: int, seconds: float) -> None:
         self.now += seconds
         for _ in range(count):
-            before = self.limit.under_way
-            admitted = self.limit.admit(self.now)
-            assert admitted == (before < self.limit.limit)
+            before, own = self.limit.under_way, sum(each == tenant for each, _ in self.began)
+            admitted = self.limit.admit(tenant, self.now)
+            part = self.limit.limit // len({tenant, *(each for each, _ in self.began)})
+            assert admitted == (before < self.limit.limit or own < part)
             if admitted:
-                self.began.append(self.now)
+                self.began.append((tenant, self.now))
 
     @precondition(lambda self: self.began)
     @rule(count=st.integers(1, 60), seconds=st.floats(0, 0.5), known=st.booleans())
     def end(self, count: int, seconds: float, known: bool) -> None:
         self.now += seconds
         for _ in range(min(count, len(self.began))):
-            took = self.now - self.began.pop(0)
-            self.limit.end(took if known else None, self.now)
+            tenant, began = self.began.pop(0)
+            self.limit.end(tenant, self.now - began if known else None, self.now)
 
     @invariant()
     def the_limit_stays_in_its_range_and_all_that_begins_is_counted(self) -> None:
         assert POLICY.least <= self.limit.limit <= POLICY.most
-        assert self.limit.under_way == len(self.began) <= POLICY.most
+        assert self.limit.under_way == len(self.began) < 2 * POLICY.most
 
 
 Calls.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
