@@ -23,7 +23,7 @@ class BacklogLimits:
 
     tenant_tasks: int
     tasks: int
-    """Of all tenants."""
+    """Of all tenants, where none counts for more than is too much of it alone: that is refused to it alone."""
     seconds: float
 
 
@@ -80,8 +80,9 @@ class Backlogs:
             for tenant, each in tenants.items()
             if each.tasks > limits.tenant_tasks and each.oldest_seconds > limits.seconds
         }
+        most = limits.tenant_tasks + 1
         in_all = Backlog(
-            sum(each.tasks for each in tenants.values()),
+            sum(min(each.tasks, most) for each in tenants.values()),
             max((each.oldest_seconds for each in tenants.values()), default=0),
         )
         much = in_all.tasks > limits.tasks and in_all.oldest_seconds > limits.seconds

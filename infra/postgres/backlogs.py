@@ -27,7 +27,8 @@ SHARE = 20
 """A look that takes long is followed by a pause this many times as long."""
 
 # The first of each lane; all are counted only when one is late, no further than to know that it is too much of
-# all tenants. What waits for its key, or in a queue that is paused, waits on purpose.
+# its tenant, or of all: who has much does not keep what others have from being counted. What waits for its key,
+# or in a queue that is paused, waits on purpose.
 LOOK = f"""
 with first as materialized (
     select l.tenant, l.queue, l.priority, f.scheduled_at
@@ -36,8 +37,12 @@ with first as materialized (
 ), late as materialized (
     select from first where scheduled_at < now() - $1::interval limit 1
 ), counted as materialized (
-    select f.tenant from first as f cross join lateral ({due_in("f", "$2", "")}) as each
-    where exists (select from late) limit $2
+    select t.tenant from (select distinct tenant from first where exists (select from late)) as t
+    cross join lateral (
+        select from first as f cross join lateral ({due_in("f", "$2", "")}) as each
+        where f.tenant = t.tenant limit $2
+    ) as own
+    limit $3
 )
 select tenant, coalesce(tasks, 0) as tasks, extract(epoch from now() - oldest)::float8 as seconds
 from (select tenant, min(scheduled_at) as oldest from first group by tenant) as o
@@ -76,9 +81,10 @@ class PostgresBacklogs:
     async def look_once(self) -> None:
         """While it cannot be seen, nothing is refused for it."""
         limits = self._limits
+        late, own, in_all = timedelta(seconds=limits.seconds), limits.tenant_tasks + 1, limits.tasks + 1
         try:
             async with self._database.work("backlogs") as connection:
-                rows = await connection.fetch(LOOK, timedelta(seconds=limits.seconds), limits.tasks + 1)
+                rows = await connection.fetch(LOOK, late, own, in_all)
         except Unavailable:
             rows = []
         self.backlogs.tell({row["tenant"]: Backlog(row["tasks"], row["seconds"]) for row in rows})

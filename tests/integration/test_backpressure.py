@@ -62,6 +62,20 @@ async def test_much_that_is_late_is_refused_to_its_tenant_alone_until_it_is_done
     assert not await looking.refuses("acme")
 
 
+async def test_much_of_one_tenant_is_refused_to_no_other_and_hides_nothing_of_theirs(storage: Storage) -> None:
+    looking = Looking(storage)
+    for number in range(6):
+        await looking.add(30, tenant="a-greedy-one", queue=f"queue-{number}")
+    await looking.add(25, tenant="much")
+    await looking.add(15, tenant="modest")
+    for tenant in ("a-greedy-one", "much", "modest"):
+        await storage.execute(AGE, tenant)
+    assert await looking.refuses("a-greedy-one")
+    assert await looking.refuses("much")
+    assert not await looking.refuses("modest")
+    assert not await looking.refuses("nobody")
+
+
 async def test_too_much_of_all_tenants_is_refused_to_everybody(storage: Storage) -> None:
     looking = Looking(storage)
     for number in range(6):
