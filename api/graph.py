@@ -17,6 +17,7 @@ from api.metrics import ApiMetrics
 from api.payloads import SentOperation, error_entry
 from api.responses import Responses, encoded
 from api.shared_streams import Sameness, SharedStreams
+from api.turns import Turns
 from domain.budgets.ports import BudgetExceeded, Budgets
 from domain.clock import Clock, Ids
 from domain.errors import Refusal, Unavailable
@@ -60,6 +61,7 @@ class Graph:
         self._rates = rates
         self.metrics = metrics
         self._shared = SharedStreams(metrics, ids)
+        self._turns = Turns(metrics.event_waits.inc)
 
     async def admit(self, sent: SentOperation, caller: Caller) -> OperationRequest | Result:
         """What is to be executed, without variables it does not declare.
@@ -136,19 +138,21 @@ class Graph:
         if isinstance(paid, Result):
             stream = paid
         elif resume_after is None and self._operations.begins_now(request):
-            begin = partial(self._begin, request, lambda: self._new_context(known))
+            begin = partial(self._begin, request, known.tenant, lambda: self._new_context(known))
             same = Sameness.of(request, known)
             stream = await self._shared.join(same, caller, begin, allowance or Allowance())
         else:
-            stream = await self._begin(request, new_context)
+            stream = await self._begin(request, known.tenant, new_context)
         self._measure(request, known, "subscription", stream, perf_counter() - began)
         if not isinstance(paid, Result):
             self._count_points(known, paid)
         return stream
 
-    async def _begin(self, request: OperationRequest, new_context: Callable[[], Context]) -> Responses | Result:
-        deliveries = Deliveries()
-        stream = await self._operations.subscribe(request, new_context, deliveries.begin)
+    async def _begin(
+        self, request: OperationRequest, tenant: str, new_context: Callable[[], Context]
+    ) -> Responses | Result:
+        deliveries, turn = Deliveries(), partial(self._turns.one, tenant)
+        stream = await self._operations.subscribe(request, new_context, deliveries.begin, turn)
         return stream if isinstance(stream, Result) else deliveries.told(encoded(stream, self._of_event))
 
     async def _of_event(self, body: dict[str, Any]) -> Answer:

@@ -106,6 +106,11 @@ class ApiMetrics:
         )
         for transport in ("websocket", "sse"):
             self.subscriptions.labels(transport)
+        self.event_waits = Counter(
+            "carillon_event_waits",
+            "Events of subscriptions that waited for others of their tenant to be executed",
+            registry=registry,
+        )
         self.delivered = Counter(
             "carillon_events_delivered",
             "Events of subscriptions that were written to a subscriber's connection",

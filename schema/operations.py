@@ -23,7 +23,7 @@ Nothing here raises, except when it is cancelled, and Unauthenticated when `new_
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, replace
 from inspect import isawaitable
 from typing import Any, Literal, TypeGuard, cast
@@ -51,6 +51,8 @@ from schema.sharing import begins_now
 from schema.variables import check_lists
 
 Kind = Literal["query", "mutation", "subscription"]
+Turn = Callable[[], AbstractAsyncContextManager[None]]
+"""Entered when it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +159,9 @@ class Operations:
         request: OperationRequest,
         new_context: Callable[[], Context],
         begin: Callable[[str | None], None] = lambda _: None,
+        turn: Turn = nullcontext,
     ) -> AsyncGenerator[dict[str, Any], None] | Result:
-        """For subscriptions that are paid for."""
+        """For subscriptions that are paid for. Each event is executed within a `turn`."""
         context = new_context()
         try:
             executor = self._executor(request, context)
@@ -177,7 +180,7 @@ class Operations:
             begin(getattr(event, "traceparent", None))
             return new_context()
 
-        return _responses(executor, source, context, begun, self._executing(request))
+        return _responses(executor, source, context, begun, self._executing(request), turn=turn)
 
     def _document(self, request: OperationRequest) -> Document:
         return self._documents.read(request.query, published=request.published)
@@ -230,15 +233,19 @@ async def _responses(
     context: Context,
     begun: Callable[[object], Context],
     execute: Execute,
+    *,
+    turn: Turn,
 ) -> AsyncGenerator[dict[str, Any], None]:
     cursor: str | None = None
     event_context = context
 
-    def answer(event: Executor[Any]) -> Awaitable[ExecutionResult] | ExecutionResult:
+    async def answer(event: Executor[Any]) -> ExecutionResult:
         nonlocal cursor, event_context
-        cursor = getattr(event.root_value, "cursor", None)
-        event.context_value = event_context = begun(event.root_value)
-        return execute(event)
+        async with turn():
+            cursor = getattr(event.root_value, "cursor", None)
+            event.context_value = event_context = begun(event.root_value)
+            result = execute(event)
+            return await result if isawaitable(result) else result
 
     results = map_source_to_response_event(executor, source, answer)
     try:

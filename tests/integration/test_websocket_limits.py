@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from api import allowance
 from api.payloads import MAX_BYTES
+from api.turns import MOST
 from domain.tenancy.model import Role
 from tests.support.callers import Tokens
 from tests.support.event_stream import EVENTS
@@ -53,6 +54,19 @@ async def test_a_full_tenant_keeps_no_other_out_and_sockets_and_streams_count_to
             query = await client.post("{ hello }", {"authorization": f"Bearer {mine}"})
             assert query.status_code == 200, "what does not last is served"
         assert registry.get_sample_value("carillon_api_limits_hit_total", {"limit": "tenant_connections"}) == 2
+
+
+async def test_one_moment_s_events_of_a_tenant_are_executed_some_at_a_time() -> None:
+    watched, registry = Watched(), CollectorRegistry()
+    async with serving(small_app(watched, registry=registry)) as address, raw_socket(address) as client:
+        await say(client, INIT)
+        assert await hear(client) == ACK
+        asked = [subscribe(f"subscription {{ a{n}: steps(to: 1) {{ lookedUp }} }}", str(n)) for n in range(80)]
+        await say(client, *asked)
+        told = [await hear(client) for _ in range(160)]
+    assert sum(message["type"] == "next" for message in told) == 80
+    assert watched.most_looking_up <= MOST
+    assert (registry.get_sample_value("carillon_event_waits_total") or 0) > 0
 
 
 @pytest.mark.parametrize("kind", ["access token", "JWT"])

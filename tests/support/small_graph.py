@@ -50,6 +50,8 @@ class Watched:
         self.open = 0
         self.yielded = 0
         self.slow = 0
+        self.looking_up = 0
+        self.most_looking_up = 0
         self.number = 0
         self.more = asyncio.Condition()
 
@@ -73,6 +75,16 @@ class SmallContext:
 class Step:
     cursor: str
     number: int
+
+    @strawberry.field
+    async def looked_up(self, info: strawberry.Info[SmallContext, None]) -> int:
+        watched = info.context.watched
+        watched.looking_up += 1
+        watched.most_looking_up = max(watched.most_looking_up, watched.looking_up)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        watched.looking_up -= 1
+        return self.number
 
 
 @strawberry.type
