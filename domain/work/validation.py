@@ -148,17 +148,22 @@ def note_label_faults(labels: Sequence[tuple[str, str]], faults: Faults) -> None
 
 
 def json_fault(value: JsonValue) -> str | None:
-    # A look at each part comes first: `json.dumps` recurses, and fails on integers of thousands of digits.
-    rest: list[tuple[JsonValue, int]] = [(value, 0)]
-    while rest:
-        part, depth = rest.pop()
-        if isinstance(part, dict | list):
-            if depth == MAX_JSON_DEPTH:
-                return f"It must not be nested deeper than {MAX_JSON_DEPTH} levels."
-            inner = [*part, *part.values()] if isinstance(part, dict) else part
-            rest.extend((item, depth + 1) for item in inner)
-        elif fault := _scalar_fault(part):
-            return fault
+    # A look at each part comes first: `json.dumps` recurses, and fails on integers of thousands of digits. No
+    # further than to know that it is too large: each part takes a byte at least.
+    level, parts, depth = [value], 1, 0
+    while level:
+        inner: list[JsonValue] = []
+        for part in level:
+            if isinstance(part, dict | list):
+                if depth == MAX_JSON_DEPTH:
+                    return f"It must not be nested deeper than {MAX_JSON_DEPTH} levels."
+                parts += len(part)
+                if parts > MAX_JSON_BYTES:
+                    return f"It must have at most {MAX_JSON_BYTES} bytes as JSON; it has more values than that."
+                inner += [*part, *part.values()] if isinstance(part, dict) else part
+            elif fault := _scalar_fault(part):
+                return fault
+        level, depth = inner, depth + 1
     size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
     if size > MAX_JSON_BYTES:
         return f"It must have at most {MAX_JSON_BYTES} bytes as JSON; it has {size}."

@@ -117,6 +117,8 @@ def test_what_is_out_of_bounds_is_refused(
         ("x" * (MAX_JSON_BYTES - 2), None),
         ("x" * (MAX_JSON_BYTES - 1), "bytes"),
         ("ü" * (MAX_JSON_BYTES // 2), "bytes"),
+        ([[], float("nan")] * MAX_JSON_BYTES, "values"),  # none of them is looked at
+        ([[[0] * 1_000 for _ in range(50)] for _ in range(50)], "values"),
         (float("nan"), "finite"),
         ([float("-inf")], "finite"),
         (10**400, "range"),
