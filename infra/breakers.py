@@ -87,7 +87,8 @@ class Breaker:
         self._opened_at = float("-inf")
         self._asked_at = float("-inf")
         self._heard = False
-        self._misled = False
+        self._deaf = 0.0
+        """Seconds after it opened for which no sign of life is heard."""
 
     @property
     def state(self) -> State:
@@ -104,11 +105,10 @@ class Breaker:
     def hear(self) -> None:
         """It gave a sign of life, without having been called: it may be tried at once.
 
-        After one that misled, not before the pause is over: what takes connections may do nothing more.
+        After one that misled, later each time, but no later than the pause is over: what takes connections may
+        do nothing more, and what comes back may go once more.
         """
-        if self.state is State.CLOSED:
-            return
-        if not self._misled or _now() >= self._opened_at + self._pause:
+        if self.state is not State.CLOSED and _now() >= self._opened_at + self._deaf:
             self._heard = True
             self.tell(Verdict.WORKS)
 
@@ -151,14 +151,17 @@ class Breaker:
 
     def _change(self, state: State) -> None:
         self._board.note(self._name, state)
-        if state is not State.HALF_OPEN:
-            self._misled, self._heard = self._heard and state is State.OPEN, False
         if state is State.OPEN:
             self._opened_at = _now()
+            if self._heard:
+                self._deaf = min(2 * max(self._deaf, LOOK_AGAIN), self._pause)
         if state is State.CLOSED:
+            self._deaf = 0
             self._opened.clear()
         else:
             self._opened.set()
+        if state is not State.HALF_OPEN:
+            self._heard = False
 
 
 def _now() -> float:

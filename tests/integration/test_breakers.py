@@ -109,6 +109,27 @@ async def test_who_reads_is_told_at_once_that_postgresql_is_gone_and_reads_soon_
 
 
 @pytest.mark.postgres
+async def test_a_postgresql_that_is_lost_once_more_as_it_comes_back_is_read_from_soon_after(
+    database_url: str,
+) -> None:
+    async with (
+        open_proxy(database_url) as proxy,
+        reading(proxy.url, CollectorRegistry()) as (database, breaker),
+    ):
+        await proxy.refuse()
+        for _ in range(FAILURES):
+            await fails(database)
+        await proxy.accept()
+        await until(lambda: breaker.state is State.HALF_OPEN)
+        await proxy.refuse()
+        await fails(database)
+        assert breaker.state is State.OPEN
+        await proxy.accept()
+        await until(lambda: breaker.state is State.CLOSED, 10)
+        await read(database)
+
+
+@pytest.mark.postgres
 async def test_one_reader_tries_after_the_pause_while_the_others_are_still_refused(database_url: str) -> None:
     async with (
         open_proxy(database_url) as proxy,
@@ -350,13 +371,27 @@ async def test_what_is_asked_for_is_tried_by_those_who_ask_and_not_looked_for(
         assert len(looks) == 2
 
 
-async def test_what_was_misled_by_a_sign_of_life_is_looked_for_again_when_the_pause_is_over(
+async def test_each_sign_of_life_that_misled_has_the_next_be_heard_later_up_to_the_pause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with looked_for(0.3, monkeypatch) as (breaker, looks):
-        breaker.hear()
+    monkeypatch.setattr(breakers, "LOOK_AGAIN", 0.02)
+    breaker = a_breaker(settings(0.15))
+
+    async def heard(state: State) -> float:
+        """After how many seconds a sign has it come to this."""
+        began = time.perf_counter()
+        while breaker.state is not state:
+            breaker.hear()
+            await asyncio.sleep(0.001)
+        return time.perf_counter() - began
+
+    for least in (0, 0.04, 0.08, 0.15, 0.15):
+        while breaker.state is not State.OPEN:
+            fail(breaker)
+        assert least <= await heard(State.HALF_OPEN) + 0.001  # the clock of the loop is another
+    await heard(State.CLOSED)
+    for _ in range(FAILURES):
         fail(breaker)
-        breaker.hear()
-        assert breaker.state is State.OPEN, "it was misled"
-        await until(lambda: breaker.state is State.CLOSED)
-        assert len(looks) == 2
+    assert breaker.state is State.OPEN
+    breaker.hear()
+    assert breaker.admits(), "another outage begins anew"
