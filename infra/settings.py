@@ -160,7 +160,7 @@ class Settings(BaseSettings):
     # How many operations an API process executes at once: found out from how long they take. Who has less than
     # their part is let in beyond it
     api_concurrency_least: int = Field(default=16, ge=1)
-    api_concurrency_most: int = Field(default=1_000, ge=1)
+    api_concurrency_most: int = Field(default=200, ge=1)
     api_unnoticed_latency: float = Field(default=0.1, ge=0)
     """What takes no longer is quick enough, whatever it would take unloaded; a high one lets all in."""
 

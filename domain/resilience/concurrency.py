@@ -13,17 +13,19 @@ class ConcurrencyPolicy:
     """So many are always let in."""
     quiet: int = 4
     """While no more are under way, things take as long as they do unloaded."""
-    most: int = 1_000
+    most: int = 200
     """At the beginning, and ever; those who are let in though it is met come on top, fewer than that."""
     times: float = 2.0
     """Slower than so many times the unloaded is too slow."""
     unnoticed: float = 0.1
     """What takes no longer than this is not too slow, however quick it would be unloaded."""
-    patience: int = 5
-    """So many windows in a row it is too slow before less is let in: what comes in one burst is soon done."""
+    patience: float = 0.5
+    """So long it is too slow before less is let in: what comes in one burst is soon done."""
     window: float = 0.1
     samples: int = 20
-    """What is looked at together: at least so many, over at least that time."""
+    """What is looked at together: so many, over at least that time, ..."""
+    longest: float = 0.5
+    """... or what there is after this."""
     back_off: float = 0.9
     deepest: float = 0.25
     """What is left of the limit when it is lowered at once: at least so much, at most the former."""
@@ -49,7 +51,7 @@ class ConcurrencyLimit:
         self._limit = float(policy.most)
         self._window: _Window | None = None
         self._unloaded: float | None = None
-        self._slow = 0
+        self._slow_since: float | None = None
         self._lowered = float("-inf")
         self.under_way = 0
         self._of_tenants: dict[str, int] = {}
@@ -87,22 +89,28 @@ class ConcurrencyLimit:
         if window is None or took is None or now - took < self._lowered:
             return  # what began before was let in by another limit
         window.took.append(took)
-        if len(window.took) >= self._policy.samples and now - window.began >= self._policy.window:
+        if now - window.began >= self._lasts(window):
             self._window = _Window(now, self.under_way)
             self._learn(window, now)
 
+    def _lasts(self, window: _Window) -> float:
+        enough = len(window.took) >= self._policy.samples
+        return self._policy.window if enough else self._policy.longest
+
     def _learn(self, window: _Window, now: float) -> None:
         policy = self._policy
-        took = sorted(window.took)[len(window.took) * 9 // 10]
+        # The one in the middle: a few that are slow, as the last of a burst, say nothing of the others.
+        took = sorted(window.took)[len(window.took) // 2]
         if window.peak <= policy.quiet:
             self._unloaded = took if self._unloaded is None else (3 * self._unloaded + took) / 4
         slow = max(policy.unnoticed, policy.times * (self._unloaded or 0))
         if took > slow:
-            self._slow += 1
-            if self._slow >= policy.patience:
+            if self._slow_since is None:
+                self._slow_since = now
+            elif now - self._slow_since >= policy.patience:
                 self._lower(window, slow / took, now)
             return
-        self._slow = 0
+        self._slow_since = None
         if window.peak >= self.limit - 1:
             self._limit = min(policy.most, self._limit + 1)
         elif window.peak <= policy.quiet:

@@ -63,6 +63,13 @@ def test_at_twice_the_capacity_those_let_in_are_nearly_as_quick_as_unloaded() ->
     assert 0.4 < shed / (shed + len(took)) < 0.6
 
 
+def test_a_wave_of_what_is_dear_is_found_out_though_little_of_it_ends() -> None:
+    simulated = Simulated(ConcurrencyLimit(POLICY))
+    simulated.SECONDS_EACH = 0.1
+    simulated.run(load=20, seconds=3)
+    assert simulated.limit.limit < POLICY.most
+
+
 def test_a_limit_far_too_high_is_found_out_soon() -> None:
     simulated = Simulated(ConcurrencyLimit(ConcurrencyPolicy(least=4, unnoticed=0.001)))
     unloaded, _ = simulated.run(load=0.05, seconds=20)
