@@ -70,12 +70,20 @@ class Breakers:
         self._most = most
         self._changed = changed
         self._held: OrderedDict[Hashable, _Breaker] = OrderedDict()
-        self.opened = 0
-        """How many are not closed."""
 
     def state(self, key: Hashable) -> State:
         breaker = self._held.get(key)
         return State.CLOSED if breaker is None else breaker.state
+
+    def left_alone(self, now: float) -> int:
+        """How many somebody waits for: not those that nobody has tried for as long as
+        they were left alone, since they might have been. May be asked from any thread.
+        """
+        return sum(
+            breaker.state is not State.CLOSED
+            and now < max(breaker.trial_until or 0, breaker.shut_until + breaker.pause)
+            for breaker in list(self._held.values())
+        )
 
     def admit(self, key: Hashable, now: float, draw: float) -> float | None:
         """None: go ahead, and tell what came of it. Else the seconds to stay away for.
@@ -118,7 +126,6 @@ class Breakers:
             if breaker.state is State.HALF_OPEN:  # else it began before the breaker opened
                 self._pause(key, breaker, min(breaker.pause * 2, self._policy.longest_pause), now)
         elif breaker.failures >= self._policy.failures:
-            self.opened += 1
             self._pause(key, breaker, self._policy.first_pause, now)
         if len(self._held) > self._most:
             self._drop(next(iter(self._held)))
@@ -133,7 +140,6 @@ class Breakers:
     def _drop(self, key: Hashable) -> None:
         breaker = self._held.pop(key)
         if breaker.state is not State.CLOSED:
-            self.opened -= 1
             self._become(key, breaker, State.CLOSED)
 
     def _become(self, key: Hashable, breaker: _Breaker, state: State) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Callable, Hashable
 from datetime import timedelta
 
@@ -34,18 +34,18 @@ class HostBreakers:
         self._draw = draw
         self._board = board
         self._breakers = Breakers(policy, changed=self._change)
-        board.add(NAME, lambda: State.OPEN if self._breakers.opened else State.CLOSED)
+        board.add(NAME, lambda: State.OPEN if self._left_alone() else State.CLOSED)
         open_now = Gauge(
             "carillon_webhook_breakers_open",
-            "Origins that are left alone just now, each tenant's apart",
+            "Origins that are left alone just now and waited for, each tenant's apart",
             registry=registry,
         )
-        open_now.set_function(lambda: self._breakers.opened)
+        open_now.set_function(self._left_alone)
 
     def put_off(self, destination: Destination, call: Call) -> Outcome | None:
         """What becomes of an attempt that is not to be made; None when it is, and `tell` is to be called."""
         key = call.tenant, destination.origin
-        wait = self._breakers.admit(key, asyncio.get_running_loop().time(), self._draw())
+        wait = self._breakers.admit(key, time.monotonic(), self._draw())
         if wait is None:
             return None
         message = f"{destination.host} failed many times in a row: it was not called"
@@ -55,7 +55,10 @@ class HostBreakers:
         return Snoozed(self._clock.now() + timedelta(seconds=wait), failed)
 
     def tell(self, destination: Destination, call: Call, verdict: Verdict) -> None:
-        self._breakers.tell((call.tenant, destination.origin), verdict, asyncio.get_running_loop().time())
+        self._breakers.tell((call.tenant, destination.origin), verdict, time.monotonic())
+
+    def _left_alone(self) -> int:
+        return self._breakers.left_alone(time.monotonic())
 
     def _change(self, key: Hashable, state: State) -> None:
         match key:

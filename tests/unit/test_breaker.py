@@ -31,7 +31,17 @@ def test_it_opens_after_so_many_failures_in_a_row() -> None:
     breakers.tell("a", FAILS, 0)
     assert breakers.admit("a", 0, 0) == 10
     assert breakers.admit("b", 0, 0) is None, "another key is not concerned"
-    assert breakers.opened == 1
+    assert breakers.left_alone(0) == 1
+
+
+def test_one_that_nobody_has_tried_for_a_pause_longer_is_not_counted_for_ever() -> None:
+    breakers = broken()
+    assert [breakers.left_alone(now) for now in (0, 10, 19, 20)] == [1, 1, 1, 0]
+    assert breakers.admit("a", 20, 0) is None
+    assert breakers.left_alone(20) == 1, "it is tried"
+    breakers.tell("a", FAILS, 21)
+    assert breakers.left_alone(21 + 39) == 1
+    assert breakers.left_alone(21 + 40) == 0, "twenty seconds, and as long again"
 
 
 def test_those_that_wait_come_back_spread_over_the_pause_after_it() -> None:
@@ -54,7 +64,7 @@ def test_as_many_trials_in_a_row_as_asked_for_let_everyone_through() -> None:
     assert breakers.admit("a", 11, 0) is None, "the next is tried at once"
     assert breakers.admit("a", 11, 0) == 1, "by one at a time"
     breakers.tell("a", WORKS, 12)
-    assert breakers.opened == 0
+    assert breakers.left_alone(12) == 0
     assert [breakers.admit("a", 12, 0) for _ in range(5)] == [None] * 5
 
 
@@ -122,7 +132,7 @@ def test_only_so_many_keys_are_remembered_and_those_that_failed_last() -> None:
     for key in range(1_000):
         for _ in range(3):
             breakers.tell(key, FAILS, 0)
-    assert breakers.opened == 100
+    assert breakers.left_alone(0) == 100
     assert breakers.admit(0, 0, 0) is None
     assert breakers.admit(999, 0, 0) == 10
 
@@ -178,7 +188,7 @@ class Calls(RuleBasedStateMachine):
     @invariant()
     def no_more_are_open_than_are_remembered(self) -> None:
         not_closed = [key for key, state in self.states.items() if state is not State.CLOSED]
-        assert len(not_closed) == self.breakers.opened <= 3
+        assert self.breakers.left_alone(self.now) <= len(not_closed) <= 3
         assert all(self.breakers.state(key) is state for key, state in self.states.items())
 
 
