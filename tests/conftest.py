@@ -10,6 +10,7 @@ import pytest
 
 from infra.postgres.migrate import migrate
 from tests.support import fault_table, node_clients, prometheus, promtool
+from tests.support.databases import Databases
 from tests.support.experiments import Experiment
 from tests.support.services import (
     POSTGRES,
@@ -48,10 +49,17 @@ async def migrated(postgres_server: str) -> AsyncIterator[str]:
         yield database_name(url)
 
 
+@pytest.fixture(scope="session")
+async def databases(postgres_server: str, migrated: str) -> AsyncIterator[Databases]:
+    lending = Databases(postgres_server, migrated)
+    yield lending
+    await lending.drop()
+
+
 @pytest.fixture
-async def database_url(postgres_server: str, migrated: str) -> AsyncIterator[str]:
+async def database_url(databases: Databases) -> AsyncIterator[str]:
     """A migrated database of the test's own."""
-    async with fresh_database(postgres_server, migrated) as url:
+    async with databases.lend() as url:
         yield url
 
 

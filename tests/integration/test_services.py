@@ -13,7 +13,9 @@ import pytest
 import redis.asyncio
 from aio_pika.exceptions import ChannelNotFoundEntity
 
+from tests.support.databases import Databases
 from tests.support.services import database_name, fresh_database, fresh_namespace
+from tests.support.storage import a_task, open_storage
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +26,51 @@ async def test_a_test_has_a_database_of_its_own_with_our_tables(database_url: st
         assert await connection.fetchval("select count(*) from tasks") == 0
     finally:
         await connection.close()
+
+
+async def test_a_database_that_is_lent_again_is_as_if_nobody_had_used_it(databases: Databases) -> None:
+    async with databases.lend() as first, open_storage(first) as storage:
+        await storage.started(await storage.a_worker(), *[a_task() for _ in range(3)])
+        left_behind = await asyncpg.connect(first)
+        await left_behind.execute("begin; lock table tasks")
+    async with databases.lend() as second:
+        assert second == first
+        connection = await asyncpg.connect(second)
+        try:
+            for table in ("tasks", "task_words", "attempts", "workers", "outbox", "lanes"):
+                assert await connection.fetchval(f"select count(*) from {table}") == 0
+            assert await connection.fetchval("select nextval('outbox_seq_seq')") == 1
+            others = "select count(*) from pg_stat_activity where datname = current_database()"
+            assert await connection.fetchval(others) == 1
+        finally:
+            await connection.close()
+    left_behind.terminate()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "alter table tasks rename to gone",
+        "alter table lanes add column later integer",
+        "drop table access_tokens",
+        "drop index task_words_words",
+        "grant select on tasks to public",
+        "create function later() returns integer language sql as 'select 1'",
+        "analyze tasks",
+        "update alembic_version set version_num = '0001'",
+        "do $$ begin execute format('alter database %I set work_mem = 64', current_database()); end $$",
+        "insert into lanes select 'acme', 'q' || n, 5 from generate_series(1, 20000) as n",
+    ],
+)
+async def test_a_database_in_which_more_was_altered_than_rows_is_not_lent_again(
+    databases: Databases, statement: str
+) -> None:
+    async with databases.lend() as first:
+        connection = await asyncpg.connect(first)
+        await connection.execute(statement)
+        await connection.close()
+    async with databases.lend() as second:
+        assert second != first
 
 
 async def test_a_fresh_database_is_dropped_though_a_client_is_still_there(postgres_server: str) -> None:

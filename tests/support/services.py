@@ -85,15 +85,25 @@ async def fresh_database(
     server: str, template: str | None = None, fill: Callable[[str], Awaitable[None]] | None = None
 ) -> AsyncIterator[str]:
     """The URL of a database of its own on the server: a copy of `template`, then filled; dropped at the end."""
-    name = f"carillon_test_{secrets.token_hex(6)}"
-    await _execute(server, f'CREATE DATABASE "{name}" TEMPLATE "{template or "template1"}"')
+    url = await make_database(server, template)
     try:
-        url = urlsplit(server)._replace(path=f"/{name}").geturl()
         if fill is not None:
             await fill(url)
         yield url
     finally:
-        await _execute(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+        await drop_database(server, url)
+
+
+async def make_database(server: str, template: str | None = None) -> str:
+    """Its URL."""
+    name = f"carillon_test_{secrets.token_hex(6)}"
+    await _execute(server, f'CREATE DATABASE "{name}" TEMPLATE "{template or "template1"}"')
+    return urlsplit(server)._replace(path=f"/{name}").geturl()
+
+
+async def drop_database(server: str, url: str) -> None:
+    """Whoever is still connected to it."""
+    await _execute(server, f'DROP DATABASE "{database_name(url)}" WITH (FORCE)')
 
 
 def database_name(url: str) -> str:
