@@ -24,8 +24,9 @@ from tests.support.services import (
     open_postgres,
 )
 from tests.support.storage import Storage, open_storage
+from tests.support.work_units import TOGETHER, WorkUnits
 
-SLOW = ("tests/faults", "tests/end_to_end")
+SLOW = (*TOGETHER, "tests/faults", "tests/end_to_end")
 
 
 @pytest.fixture(scope="session")
@@ -122,7 +123,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     fault_table.select(config, items)
     if hasattr(config, "workerinput"):  # with others beside it: the files that take longest must not come last
-        items.sort(key=lambda item: not item.nodeid.startswith(SLOW))
+        items.sort(key=lambda item: [not item.nodeid.startswith(slow) for slow in SLOW])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WorkUnits:
+    return WorkUnits(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

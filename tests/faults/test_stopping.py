@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import lose
 from tests.support.installation import KINDS, Member, open_behind_proxies
+from tests.support.tcp_proxy import lose
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbit]
 

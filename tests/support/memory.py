@@ -15,6 +15,10 @@ from typing_extensions import override
 from tests.support.socket_talk import ACK_FRAME, INIT
 from tests.support.wire import HANDSHAKE, frame
 
+MEGABYTE = 1024
+"""In KiB, as memory is told here."""
+SLACK = 8 * MEGABYTE
+"""What any process may come to hold while it is watched: buffers, caches that fill, pieces of the heap."""
 AT_ONCE = 50
 """Handshakes under way together."""
 ANSWERED_WITHIN = 120.0

@@ -169,3 +169,11 @@ async def open_proxy(url: str) -> AsyncIterator[TcpProxy]:
         yield proxy
     finally:
         await proxy.end()
+
+
+async def lose(proxy: TcpProxy, how: str) -> None:
+    """`refuse`: as when a server is stopped. `hang`: as when its machine is cut off."""
+    if how == "hang":
+        proxy.hang()
+    else:
+        await proxy.refuse()

@@ -9,11 +9,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.faults.conftest import Behind, lose
+from tests.faults.behind_proxies.conftest import Behind
 from tests.support.asking import CREATE, READ, create, create_many, due, latest_cursor, run, until_told
 from tests.support.following import Follower
 from tests.support.graphql_client import GraphQLErrors, HttpClient, Json, graphql_socket
 from tests.support.history import all_tasks, check_each_was_done_once
+from tests.support.tcp_proxy import lose
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbit]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Behind
+from tests.faults.behind_proxies.conftest import Behind
 from tests.support.asking import CREATE, create_many, due, row_id, run
 from tests.support.experiments import Experiment
 from tests.support.graphql_client import HttpClient, http_client

@@ -7,12 +7,13 @@ import time
 import pytest
 
 from domain.live.ports import Resync
-from tests.faults.conftest import Behind, lose
+from tests.faults.behind_proxies.conftest import Behind
 from tests.support.asking import WATCH_QUEUE, create, due, latest_cursor, run
 from tests.support.following import Follower
 from tests.support.graphql_client import GraphQLErrors, HttpClient, Stream, graphql_socket
 from tests.support.history import all_tasks, check_each_was_done_once
 from tests.support.installation import Installation
+from tests.support.tcp_proxy import lose
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbit]

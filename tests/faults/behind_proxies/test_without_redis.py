@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.faults.conftest import Behind, lose
+from tests.faults.behind_proxies.conftest import Behind
 from tests.support.asking import RENAME, create, due, read, until_told
 from tests.support.graphql_client import HttpClient
+from tests.support.tcp_proxy import lose
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbit]

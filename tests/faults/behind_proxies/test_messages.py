@@ -12,7 +12,7 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 from infra.live.hand_over import message_for, queue_name
-from tests.faults.conftest import Behind
+from tests.faults.behind_proxies.conftest import Behind
 from tests.support.asking import create_many, row_id, run
 from tests.support.experiments import Experiment
 from tests.support.installation import Installation
