@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Generator
 from typing import Any, NoReturn
@@ -113,6 +114,10 @@ def give_up(reason: str, *, required: bool) -> NoReturn:
     if required:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+def pytest_configure() -> None:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process of ours would compile everything again
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

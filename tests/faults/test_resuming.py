@@ -26,7 +26,7 @@ RATE = 500
 """Facts that people are told of, written in a second."""
 BATCHES = 10
 """In which they are written."""
-BETWEEN = 2.0
+BETWEEN = 1.0
 """Seconds from the end of one fault to the next."""
 CATCHING_UP = 90.0
 """Seconds, on a busy machine."""
