@@ -199,7 +199,7 @@ async def test_no_call_waits_for_a_lost_redis_and_it_is_used_again_when_it_is_ba
         assert await cache.lead([key, key]) == [True, True]
         for _ in range(100):
             assert await cache.get([key]) == [None]
-        assert time.monotonic() - began < 0.9  # one time limit, not a hundred
+        assert time.monotonic() - began < 3  # one time limit, not a hundred
         assert count(registry, "bypass") == 104
         assert count(registry, "miss") == 0
 

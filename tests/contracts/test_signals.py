@@ -150,7 +150,7 @@ async def test_signals_are_heard_again_after_rabbitmq_was_lost(
         began = time.monotonic()
         for number in range(100):
             bus.signals.send(signal, f"meanwhile {number}")
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 2, "not one of them waits for a time limit"
         await proxy.accept()
 
         async def heard_again() -> bool:

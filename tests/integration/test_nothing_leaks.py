@@ -115,14 +115,16 @@ async def served(url: str, namespace: str, **settings: Any) -> AsyncIterator[str
 async def said_over_everything(address: str, *headers: str, awaited: bytes = b"") -> list[bytes]:
     """What is sent over HTTP, over event streams, over a socket (where it is awaited), and to probes."""
     each = payloads(*QUERIES)
-    events = [wire.post(body, "text/event-stream", *headers) for body in [*each, *payloads(*SUBSCRIPTIONS)]]
+    lasting = [wire.post(body, "text/event-stream", *headers) for body in payloads(*SUBSCRIPTIONS)]
     over_http = [wire.answered(address, wire.post(body, "application/json", *headers)) for body in each]
     over_http += [
         wire.answered(address, wire.get(f"query={query}", "/graphql", PREFLIGHT, *headers)) for query in QUERIES
     ]
+    events = [wire.answered(address, wire.post(body, "text/event-stream", *headers)) for body in each]
+    events += [wire.overheard(address, each) for each in lasting]
     sent = await asyncio.gather(
         asyncio.gather(*over_http),
-        asyncio.gather(*(wire.overheard(address, each) for each in events)),
+        asyncio.gather(*events),
         wire.overheard(address, sockets(*QUERIES, *SUBSCRIPTIONS), awaited),
         wire.answered(address, wire.get("", "/health/readiness")),
     )
@@ -200,7 +202,8 @@ async def test_a_bug_is_told_by_a_code_alone(callers: Buggy | None, caplog: pyte
         for body in payloads(*queries):
             sent.append(await wire.answered(address, wire.post(body, "text/event-stream")))
         sent.append(await wire.answered(address, wire.get("query={ fault }", "/graphql", PREFLIGHT)))
-        sent.append(await wire.overheard(address, sockets(*queries)))
+        awaited = INTERNAL if callers is None else b""
+        sent.append(await wire.overheard(address, sockets(*queries), awaited))
     check(sent)
     assert SECRET in caplog.text
     if callers is None:

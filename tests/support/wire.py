@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import nullcontext, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import quote, urlsplit
 
 from tests.support.socket_talk import INIT
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 QUIET = 1.5
 """Seconds of silence after which what has no end of its own is not listened to any longer."""
-
 ENOUGH = 4.0
+"""Seconds after which it is not listened to any longer, though it goes on."""
 
 
 def post(body: bytes, accept: str = "application/json", *headers: str) -> bytes:
@@ -57,7 +58,12 @@ def talk(*messages: object) -> bytes:
 
 async def answered(address: str, sent: bytes) -> bytes:
     """All that comes back, up to the end of the connection. Raises TimeoutError."""
-    return await _received(address, sent, DEADLINE, DEADLINE, ends=True)
+    received = bytearray()
+    with suppress(ConnectionError):
+        async with asyncio.timeout(DEADLINE), _talking(address, sent, received) as reader:
+            while part := await reader.read(65_536):
+                received += part
+    return bytes(received)
 
 
 async def overheard(address: str, sent: bytes, awaited: bytes = b"") -> bytes:
@@ -65,26 +71,27 @@ async def overheard(address: str, sent: bytes, awaited: bytes = b"") -> bytes:
 
     What is awaited is waited for in any case, up to a deadline.
     """
-    return await _received(address, sent, QUIET, DEADLINE if awaited else ENOUGH, awaited=awaited)
+    received, silence = bytearray(), None
+    with suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(DEADLINE) as limit, _talking(address, sent, received) as reader:
+            while part := await asyncio.wait_for(reader.read(65_536), silence):
+                received += part
+                if silence is None and awaited in received:
+                    silence = QUIET
+                    limit.reschedule(asyncio.get_running_loop().time() + ENOUGH)
+    return bytes(received)
 
 
-async def _received(
-    address: str, sent: bytes, patience: float, most: float, *, ends: bool = False, awaited: bytes = b""
-) -> bytes:
+@asynccontextmanager
+async def _talking(address: str, sent: bytes, received: bytearray) -> AsyncIterator[asyncio.StreamReader]:
+    """With what was sent, and for a websocket the answer to its handshake received."""
     place = urlsplit(address)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
-    received = b""
     try:
-        with nullcontext() if ends else suppress(TimeoutError), suppress(ConnectionError):
-            async with asyncio.timeout(most):
-                if sent.startswith(HANDSHAKE):  # what comes together with it is not for the socket
-                    writer.write(HANDSHAKE)
-                    received += await reader.readuntil(b"\r\n\r\n")
-                writer.write(sent.removeprefix(HANDSHAKE))
-                while part := await asyncio.wait_for(
-                    reader.read(65_536), patience if awaited in received else most
-                ):
-                    received += part
+        if sent.startswith(HANDSHAKE):  # what comes together with it is not for the socket
+            writer.write(HANDSHAKE)
+            received += await reader.readuntil(b"\r\n\r\n")
+        writer.write(sent.removeprefix(HANDSHAKE))
+        yield reader
     finally:
         writer.transport.abort()
-    return received
