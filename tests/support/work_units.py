@@ -8,8 +8,11 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  
 TOGETHER = ("tests/faults/behind_proxies",)
 
 
+def unit_of(file: str) -> str:
+    return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
+
+
 class WorkUnits(LoadFileScheduling):  # type: ignore[misc]  # without types it is of any
     @override
     def _split_scope(self, nodeid: str) -> str:
-        file: str = super()._split_scope(nodeid)
-        return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
+        return unit_of(super()._split_scope(nodeid))
