@@ -19,9 +19,9 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbit]
 
 QUEUE = "many"
-SOON = 20.0
+SOON = 8.0
 """Seconds: what is due by then waits while the backup is taken."""
-LONG = 10.0
+LONG = 6.0
 """What runs while the backup is taken."""
 UNFINISHED = "select count(*) from tasks where state <> 'SUCCEEDED'"
 RUNNING = "select count(*) from tasks where state = 'RUNNING'"
@@ -41,9 +41,9 @@ async def test_what_a_backup_holds_goes_on_from_there(
     ):
         done = await create_many(client, tasks(10))
         await until(lambda: len(follower.heard) == len(done), 30)
-        waiting = await create_many(client, tasks(5, scheduledAt=due(SOON)))
         running = await create_many(client, tasks(2, action=run("work", seconds=LONG)))
         await until(lambda: counted(installation, RUNNING, len(running)), 30)
+        waiting = await create_many(client, tasks(5, scheduledAt=due(SOON)))
         await backup.dump(installation.environment["CARILLON_DATABASE_URL"], file)
         await create_many(client, tasks(3))  # are not in it
     async with fresh_database(postgres_server) as restored:

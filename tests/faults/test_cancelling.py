@@ -26,8 +26,8 @@ from tests.support.waiting import until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.rabbit]
 
-GRACE = 3.0
-DEAF_SECONDS = 10.0
+GRACE = 2.0
+DEAF_SECONDS = 8.0
 SETTINGS = {
     # A heartbeat would bring it after ten seconds or so, and a poll after ten: only the signal is quicker.
     "CARILLON_HEARTBEAT": "10",
