@@ -48,20 +48,26 @@ async def test_hand_overs_that_are_lost_are_repeated(behind: Behind, experiment:
     workers = installation.of("worker")
     for worker in workers:
         worker.process.running.send_signal(signal.SIGSTOP)
-    try:
-        task = {"title": "Handed over", "action": run("work", seconds=0)}
-        experiment.accept(await create_many(behind.clients[0], [task] * TASKS))
-        queued = "select count(*) = $1 from tasks where state = 'QUEUED'"
-        await until(lambda: installation.value(queued, TASKS), 10)
-        async with channel_to(installation) as (channel, queue):
-            if how == "queue purged":
-                await (await channel.get_queue(queue)).purge()
-            else:
-                await channel.queue_delete(queue)
-        experiment.broken()
-    finally:
-        for worker in workers:
-            worker.process.running.send_signal(signal.SIGCONT)
+    task = {"title": "Handed over", "action": run("work", seconds=0)}
+    experiment.accept(await create_many(behind.clients[0], [task] * TASKS))
+    queued = "select count(*) = $1 from tasks where state = 'QUEUED'"
+    await until(lambda: installation.value(queued, TASKS), 10)
+    for worker in workers:  # what was on its way to them goes back to the queue
+        await installation.kill(worker)
+    async with channel_to(installation) as (channel, queue):
+
+        async def nobody_takes_them() -> bool:
+            told = (await channel.declare_queue(queue, passive=True)).declaration_result
+            return told.consumer_count == 0 and bool(told.message_count)
+
+        await until(nobody_takes_them, 10)
+        if how == "queue purged":
+            lost = (await (await channel.get_queue(queue)).purge()).message_count
+        else:
+            lost = (await channel.queue_delete(queue)).message_count
+        assert lost
+    experiment.broken()
+    await installation.start("worker", "worker")
     await experiment.check(installation)
     assert experiment.recovered() < WITHIN
 
