@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from dataclasses import replace
 
 from api.responses import Response
@@ -25,13 +25,16 @@ class Deliveries:
             self._span = span("deliver", parent=traceparent)
             enter_trace(self._span.traceparent or traceparent)
 
-    async def told(self, responses: AsyncGenerator[Response, None]) -> AsyncGenerator[Response, None]:
-        """Who asks for the next response has told this one."""
+    async def told(
+        self, responses: AsyncGenerator[Response, None], held: AbstractContextManager[None]
+    ) -> AsyncGenerator[Response, None]:
+        """Who asks for the next response has told this one. `held` is left when there are no more."""
         try:
-            async with aclosing(responses):
-                async for response in responses:
-                    yield replace(response, span=self._span)
-                    self._end()
+            with held:
+                async with aclosing(responses):
+                    async for response in responses:
+                        yield replace(response, span=self._span)
+                        self._end()
         finally:
             self._end()
 

@@ -17,6 +17,7 @@ from api.metrics import ApiMetrics
 from api.payloads import SentOperation, error_entry
 from api.responses import Responses, encoded
 from api.shared_streams import Sameness, SharedStreams
+from api.subscribed import Subscribed
 from api.turns import Turns
 from domain.budgets.ports import BudgetExceeded, Budgets
 from domain.clock import Clock, Ids
@@ -46,9 +47,11 @@ class Graph:
         timeout: float,
         most_bytes: int,
         rates: Budgets | None = None,
+        tenant_subscriptions: int = 10_000,
     ) -> None:
         """`timeout` is how many seconds a query or mutation may take, `most_bytes` how large what one request,
-        or an event, is answered with may be. `rates` has a point for each operation.
+        or an event, is answered with may be. `rates` has a point for each operation. `tenant_subscriptions` are
+        executed for one tenant.
         """
         self._operations = operations
         self._admission = admission
@@ -61,6 +64,7 @@ class Graph:
         self._rates = rates
         self.metrics = metrics
         self._shared = SharedStreams(metrics, ids)
+        self._subscribed = Subscribed(tenant_subscriptions)
         self._turns = Turns(metrics.event_waits.inc)
 
     async def admit(self, sent: SentOperation, caller: Caller) -> OperationRequest | Result:
@@ -151,9 +155,14 @@ class Graph:
     async def _begin(
         self, request: OperationRequest, tenant: str, new_context: Callable[[], Context]
     ) -> Responses | Result:
+        if not self._subscribed.has_room(tenant):
+            return Result({"errors": [too_many_subscriptions(self._subscribed.most)]}, valid=False)
         deliveries, turn = Deliveries(), partial(self._turns.one, tenant)
         stream = await self._operations.subscribe(request, new_context, deliveries.begin, turn)
-        return stream if isinstance(stream, Result) else deliveries.told(encoded(stream, self._of_event))
+        if isinstance(stream, Result):
+            return stream
+        held = self._subscribed.hold(tenant, request)
+        return deliveries.told(encoded(stream, self._of_event), held)
 
     async def _of_event(self, body: dict[str, Any]) -> Answer:
         result = Result(body, valid=True)
@@ -200,6 +209,14 @@ class Graph:
         for code in codes & LIMITS:
             self.metrics.limits.labels(code.lower()).inc()
         return word
+
+
+def too_many_subscriptions(most: int) -> dict[str, Any]:
+    message = (
+        f"The tenant follows as much as {most} different subscriptions already:"
+        " let some end, ask for the same, or publish long documents."
+    )
+    return error_entry("TENANT_SUBSCRIPTIONS", message, retryable=True)
 
 
 def timed_out(after: float) -> dict[str, Any]:

@@ -62,6 +62,7 @@ def create_app(services: ApiServices) -> ASGIApp:
         timeout=settings.operation_timeout,
         most_bytes=settings.max_answer_bytes,
         rates=services.operation_rates,
+        tenant_subscriptions=settings.tenant_subscriptions,
     )
     return application(
         graph,

@@ -197,6 +197,9 @@ class Settings(BaseSettings):
     # Live subscriptions
     tenant_connections: int = Field(default=10_000, ge=1)
     """Websockets and event streams that one tenant may have open with each API process."""
+    tenant_subscriptions: int = Field(default=10_000, ge=1)
+    """Subscriptions of one tenant that an API process executes: who asks for the same shares one. One whose
+    document is not published counts once more for each 256 bytes of it and its variables."""
     live_backlog: int = Field(default=4_096, ge=1)
     """Events a subscriber may be behind before it is ended with RESYNC; subscribers share the events."""
 

@@ -56,6 +56,47 @@ async def test_a_full_tenant_keeps_no_other_out_and_sockets_and_streams_count_to
         assert registry.get_sample_value("carillon_api_limits_hit_total", {"limit": "tenant_connections"}) == 2
 
 
+async def test_a_tenant_follows_so_much_that_is_not_the_same_and_keeps_no_other_from_following(
+    storage: Storage,
+) -> None:
+    tokens, watched, registry = Tokens(storage), Watched(), CollectorRegistry()
+    mine, theirs = (await tokens.issue()).text, (await tokens.issue(tenant="other")).text
+    app = small_app(watched, registry=registry, callers=tokens.known, tenant_subscriptions=2)
+    async with serving(app) as address, raw_socket(address) as first, raw_socket(address) as other:
+        await say(first, init(mine), subscribe("subscription { a: live }", "a"))
+        await say(first, subscribe("subscription { b: live }", "b"))
+        assert await hear(first) == ACK
+        await until(lambda: watched.open == 2)
+        await say(first, subscribe("subscription { c: live }", "c"))
+        refused = await hear(first)
+        assert (refused["id"], refused["type"]) == ("c", "error")
+        assert refused["payload"][0]["extensions"] == {"code": "TENANT_SUBSCRIPTIONS", "retryable": True}
+        await say(first, subscribe("subscription { a: live }", "same as a"))
+        await say(other, init(theirs), subscribe("subscription { hang }"))
+        assert await hear(other) == ACK
+        assert (await hear(other))["type"] == "next", "another tenant has as much for itself"
+        await watched.tell()
+        assert {(await hear(first))["id"] for _ in range(3)} == {"a", "b", "same as a"}
+        await say(first, {"type": "complete", "id": "b"})
+        await until(lambda: watched.open == 2)  # a, and that of the other
+        await say(first, subscribe("subscription { hang }", "d"))
+        assert (await hear(first))["type"] == "next", "there is room again"
+    limit = {"limit": "tenant_subscriptions"}
+    assert registry.get_sample_value("carillon_api_limits_hit_total", limit) == 1
+
+
+async def test_a_long_subscription_counts_for_several() -> None:
+    watched = Watched()
+    app = small_app(watched, tenant_subscriptions=4)
+    async with serving(app) as address, raw_socket(address) as client:
+        await say(client, INIT, subscribe("subscription { hang }" + " " * 2_000, "long"))
+        assert await hear(client) == ACK
+        assert (await hear(client))["type"] == "next"
+        await say(client, subscribe("subscription { hang }", "short"))
+        refused = await hear(client)
+        assert refused["payload"][0]["extensions"]["code"] == "TENANT_SUBSCRIPTIONS"
+
+
 async def test_one_moment_s_events_of_a_tenant_are_executed_some_at_a_time() -> None:
     watched, registry = Watched(), CollectorRegistry()
     async with serving(small_app(watched, registry=registry)) as address, raw_socket(address) as client:

@@ -208,6 +208,7 @@ def small_app(
     callers: Callers | None = None,
     allowed_origins: Sequence[str] = (),
     tenant_connections: int = 1_000,
+    tenant_subscriptions: int = 10_000,
     budgets: Budgets | None = None,
     rates: Budgets | None = None,
     timeout: float = Settings().operation_timeout,
@@ -236,6 +237,7 @@ def small_app(
         timeout=timeout,
         most_bytes=most_bytes,
         rates=rates,
+        tenant_subscriptions=tenant_subscriptions,
     )
     return application(
         graph,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from time import perf_counter
 from typing import Any
 
@@ -159,7 +159,7 @@ async def test_an_event_on_its_way_is_in_its_own_trace_until_it_was_told() -> No
             yield Response(str(traceparent).encode())
 
     async with tracing() as collector:
-        told = [response async for response in deliveries.told(responses())]
+        told = [response async for response in deliveries.told(responses(), nullcontext())]
         assert current_traceparent() == UNSAMPLED, "what has no trace of its own changes nothing"
     assert [response.span is not None for response in told] == [True, True, True, False]
     assert sorted((span.name, span.trace[0]) for span in collector.spans) == [
@@ -177,7 +177,7 @@ async def test_a_delivery_that_is_broken_off_has_ended_as_well() -> None:
         deliveries.begin(ONE)
         yield Response(b"{}")
 
-    async with tracing() as collector, aclosing(deliveries.told(responses())) as told:
+    async with tracing() as collector, aclosing(deliveries.told(responses(), nullcontext())) as told:
         await anext(told)
     assert [span.name for span in collector.spans] == ["deliver"]
 
