@@ -7,6 +7,7 @@ answered with 200 in plain JSON, and with 400 in its own media type.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from math import ceil
 
 from starlette.middleware.gzip import GZipMiddleware
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import graphiql
 from api.accept import EVENT_STREAM, GRAPHQL_RESPONSE, accepts_html, answer_type, wants_events
+from api.arriving import Arriving
 from api.auth import Session, begin_session, challenge, credential_in
 from api.batches import answers_of
 from api.draining import draining_of
@@ -57,6 +59,7 @@ class GraphQLOverHttp:
         self._origins = origins
         self._connections = connections
         self._shedding = shedding
+        self._arriving = Arriving()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._answer(Request(scope, receive))
@@ -108,16 +111,23 @@ class GraphQLOverHttp:
         tenant = session.caller().tenant
         note_tenant(request.scope, tenant)
         self._shedding.check(tenant)  # what is turned away must cost next to nothing
-        value = await self._read(request)
-        # Not before: a body that is long on its way would pass for work.
-        with self._shedding.admit(tenant):
+        return await self._execute(request, await self._read(request, tenant), session)
+
+    async def _execute(self, request: Request, value: object, session: Session) -> Response:
+        # Not before it is read: a body that is long on its way would pass for work.
+        with self._shedding.admit(session.caller().tenant):
             if isinstance(value, list):
                 return await self._answer_batch(request, value, session)
-            return await self._answer_one(request, value, session)
+            sent, _ = read_operation(value)
+            del value  # it may take twenty megabytes that the operation does not declare
+            by_name = sent.query is None
+            operation = await self._graph.admit(sent, session.caller())
+            del sent
+            return await self._answer_one(request, operation, session, by_name=by_name)
 
-    async def _answer_one(self, request: Request, value: object, session: Session) -> Response:
-        sent, _ = read_operation(value)
-        operation = await self._graph.admit(sent, session.caller())
+    async def _answer_one(
+        self, request: Request, operation: OperationRequest | Result, session: Session, *, by_name: bool
+    ) -> Response:
         if isinstance(operation, Result):
             status = _status(operation, answer_type(request.headers))
             return _refuse(request, status, operation.body, _retry_after(operation))
@@ -131,7 +141,7 @@ class GraphQLOverHttp:
             raise _Refused(406, "NOT_ACCEPTABLE", message)
         answer = await self._graph.execute(kind, operation, session.caller())
         result = answer.result
-        if request.method == "GET" and sent.query is None and "errors" not in result.body:
+        if request.method == "GET" and by_name and "errors" not in result.body:
             # What is left of the budget is another with each answer: none would ever be found unchanged.
             return revalidated(request.headers, answer.lasting, answer_type(request.headers))
         status = _status(result, answer_type(request.headers))
@@ -165,17 +175,19 @@ class GraphQLOverHttp:
             raise self._limit_hit(400, "batch_too_large", message)
         return _respond(request, 200, await answers_of(self._graph, batch, session.caller()))
 
-    async def _read(self, request: Request) -> object:
+    async def _read(self, request: Request, tenant: str) -> object:
         """What is to be an operation, or several."""
         if request.method == "GET":
             return read_query_string(request.scope["query_string"])
-        return read_json(await self._read_body(request))
+        with self._arriving.body(tenant) as grow:
+            return read_json(await self._read_body(request, grow))
 
-    async def _read_body(self, request: Request) -> str:
+    async def _read_body(self, request: Request, grow: Callable[[int], None]) -> str:
         body = bytearray()
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
                 async for part in request.stream():
+                    grow(len(part))
                     body += part
                     if len(body) > MAX_BYTES:
                         raise self._limit_hit(413, "body_too_large", f"The body is over {MAX_BYTES} bytes.")
