@@ -18,7 +18,8 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from api.parsing import RequestParser
-from api.unread import Unread
+from api.unfinished import Unfinished
+from api.unread import NOBODY, Unread, tenant_of
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of a request line with its headers, or of what stands between two parts of a body, within a read or two."""
@@ -47,6 +48,7 @@ class ConnectionsConfig(uvicorn.Config):
     """What a server gives to each of its connections."""
 
     unread: Unread
+    unfinished: Unfinished
 
 
 class BoundedConnection(HttpToolsProtocol):
@@ -172,11 +174,14 @@ class DrainedWebsocket(WebSocketsSansIOProtocol):
     _next_piece: asyncio.Handle | None = None
     _abandonment: asyncio.TimerHandle | None = None
     _pongs_wait = False
+    _part = 0
+    """Bytes that have come of a message, if one has begun."""
 
     @override
     def connection_made(self, transport: BaseTransport) -> None:
         self._unheard = bytearray()
         self._unread = _unread_of(self.config)
+        self._unfinished = cast(ConnectionsConfig, self.config).unfinished
         super().connection_made(transport)
 
     @override
@@ -191,7 +196,14 @@ class DrainedWebsocket(WebSocketsSansIOProtocol):
             piece = bytes(self._unheard[:PIECE])
             del self._unheard[:PIECE]
             super().data_received(piece)
+            self._count_part(len(piece))
         self._read_on()
+
+    def _count_part(self, more: int) -> None:
+        if self.handshake_complete:
+            is_begun = bool(self.frames or self.conn.reader.buffer)
+            self._part = self._part + more if is_begun else 0
+            self._unfinished.becomes(self.transport, tenant_of(self.scope), self._part)
 
     def _may_read(self) -> bool:
         return not (self.read_paused or self._pongs_wait or self.transport.is_closing())
@@ -244,6 +256,7 @@ class DrainedWebsocket(WebSocketsSansIOProtocol):
 
     @override
     def send_receive_event_to_app(self) -> None:
+        self._part = 0
         if self.curr_msg_data_type == "text":
             try:
                 b"".join(self.frames).decode()
@@ -276,6 +289,7 @@ class DrainedWebsocket(WebSocketsSansIOProtocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._unread.taken(self.transport)
+        self._unfinished.becomes(self.transport, NOBODY, 0)
         for handle in (self._next_piece, self._abandonment):
             if handle is not None:
                 handle.cancel()

@@ -15,6 +15,7 @@ from typing_extensions import override
 from api.connections import BoundedConnection, ConnectionsConfig, DrainedWebsocket
 from api.draining import Draining
 from api.payloads import MAX_BYTES
+from api.unfinished import Unfinished
 from api.unread import Unread
 
 KEEP_ALIVE = 75
@@ -28,7 +29,15 @@ PATIENCE = 0.8
 class Server(uvicorn.Server):
     """Leaves the signals to the process, and tells when it serves."""
 
-    def __init__(self, app: ASGIApp, *, unread: Unread, stop_grace: float, ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        unread: Unread,
+        unfinished: Unfinished,
+        stop_grace: float,
+        ready: Callable[[], None],
+    ) -> None:
         self._draining = Draining(stop_grace * PATIENCE)
         config = ConnectionsConfig(
             self._draining.told_to(app),
@@ -49,6 +58,7 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=math.ceil(stop_grace),
         )
         config.unread = unread
+        config.unfinished = unfinished
         super().__init__(config)
         self._ready = ready
 

@@ -10,6 +10,7 @@ from socket import socket
 
 from api.main import create_app
 from api.server import Server
+from api.unfinished import Unfinished
 from api.unread import Unread
 from infra.bootstrap import ApiServices, open_api_services
 from infra.garbage import spare_what_stands
@@ -40,9 +41,13 @@ async def serve(
             companion(services),
         ):
             with watched_loop(services.metrics):
-                unread = Unread(settings.max_unread_bytes, services.metrics)
-                app, grace = create_app(services), settings.stop_grace
-                server = Server(app, unread=unread, stop_grace=grace, ready=ready)
+                server = Server(
+                    create_app(services),
+                    unread=Unread(settings.max_unread_bytes, services.metrics),
+                    unfinished=Unfinished(services.metrics),
+                    stop_grace=settings.stop_grace,
+                    ready=ready,
+                )
                 spare_what_stands()
                 stop.server = server
                 await server.serve([listener])

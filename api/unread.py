@@ -54,7 +54,7 @@ class Unread:
 
     def wait(self, transport: asyncio.Transport, scope: Mapping[str, object] | None) -> None:
         """More was written to it than it takes at once, for whom the scope of its request names."""
-        self._waiting[transport] = _tenant_of(scope)
+        self._waiting[transport] = tenant_of(scope)
         self._total += transport.get_write_buffer_size()
         if self._total > self._most:
             self._bound(self._sizes())
@@ -90,6 +90,7 @@ def note_tenant(scope: MutableMapping[str, Any], tenant: str) -> None:
     scope.setdefault("state", {})[_TENANT] = tenant
 
 
-def _tenant_of(scope: Mapping[str, object] | None) -> str:
+def tenant_of(scope: Mapping[str, object] | None) -> str:
+    """Whom `note_tenant` has named, or NOBODY."""
     state = (scope or {}).get("state")
     return str(state.get(_TENANT, NOBODY)) if isinstance(state, dict) else NOBODY
