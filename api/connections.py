@@ -174,6 +174,8 @@ class DrainedWebsocket(WebSocketsSansIOProtocol):
     _next_piece: asyncio.Handle | None = None
     _abandonment: asyncio.TimerHandle | None = None
     _pongs_wait = False
+    _is_connected = False
+    """It has a scope, which what is refused has not."""
     _part = 0
     """Bytes that have come of a message, if one has begun."""
 
@@ -200,7 +202,7 @@ class DrainedWebsocket(WebSocketsSansIOProtocol):
         self._read_on()
 
     def _count_part(self, more: int) -> None:
-        if self.handshake_complete:
+        if self._is_connected:
             is_begun = bool(self.frames or self.conn.reader.buffer)
             self._part = self._part + more if is_begun else 0
             self._unfinished.becomes(self.transport, tenant_of(self.scope), self._part)
@@ -299,6 +301,7 @@ class DrainedWebsocket(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if not self.close_sent:  # for then it was refused
+            self._is_connected = True
             extensions = cast(dict[str, object], self.scope["extensions"])
             extensions[_WRITE_NOW] = self.write_now
 
