@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from infra.settings import Settings
+from tests.support.promtool import FOLDER, RULES, promtool
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "deploy" / "kubernetes"
@@ -95,7 +97,6 @@ def test_every_process_is_watched_where_it_listens_and_may_use_so_much_memory() 
         probes = [container[each] for each in container if each.endswith("Probe")]
         assert {each["httpGet"]["port"] for each in probes} == {port["name"]}
         assert ("readinessProbe" in container) == (name == "api")
-        assert pods()[name]["metadata"]["annotations"]["prometheus.io/port"] == str(port["containerPort"])
         assert container["resources"]["limits"].keys() == {"memory"}
 
 
@@ -120,7 +121,9 @@ def test_every_setting_is_one_that_is_read() -> None:
     known = {f"CARILLON_{name.upper()}" for name in Settings.model_fields}
     assert {*told, *secrets} <= known
     assert {"CARILLON_DATABASE_URL", "CARILLON_REDIS_URL", "CARILLON_AMQP_URL"} <= set(secrets)
-    assert told["CARILLON_METRICS_PORT"] == pods()["worker"]["metadata"]["annotations"]["prometheus.io/port"]
+    for name in PROCESSES - {"api"}:
+        [port] = pods()[name]["spec"]["containers"][0]["ports"]
+        assert port == {"name": "metrics", "containerPort": int(told["CARILLON_METRICS_PORT"])}
 
 
 def test_workers_follow_a_figure_that_is_told() -> None:
@@ -136,3 +139,85 @@ def test_strangers_reach_graphql_alone() -> None:
     (ingress,) = (each for each in built("example") if each["kind"] == "Ingress")
     paths = [path["path"] for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]]
     assert paths == ["/graphql"]
+
+
+# Prometheus
+
+
+def discovered(job: dict[str, Any], folder: Path) -> dict[str, str]:
+    """The jobs that its rules make of the pods of the example, by the address; it keeps no stranger."""
+    targets = [found("stranger", {COMPONENT: "api"}, "http", 80)]
+    for name, pod in pods().items():
+        labels = pod["metadata"]["labels"]
+        [container] = pod["spec"]["containers"]
+        for port in container.get("ports", [{"name": "", "containerPort": 0}]):
+            targets.append(found(name, labels, port["name"], port["containerPort"]))
+    static = {key: value for key, value in job.items() if key != "kubernetes_sd_configs"}
+    file = folder / "prometheus.yml"
+    file.write_text(yaml.safe_dump({"scrape_configs": [static | {"static_configs": targets}]}))
+    promtool("check", "config", file)
+    said = promtool("check", "service-discovery", "--timeout", "1s", file, job["job_name"])
+    kept = [each["labels"] for each in json.loads(said) if each["labels"]]
+    return {each["__address__"]: each["job"] for each in kept}
+
+
+def found(name: str, labels: dict[str, str], port: str, number: int) -> dict[str, Any]:
+    """A pod as Prometheus finds it: with labels that only what relabels sees."""
+    seen = {f"__meta_kubernetes_pod_label_{re.sub(r'[^a-z]', '_', label)}": of for label, of in labels.items()}
+    seen |= {"__meta_kubernetes_pod_container_port_name": port, "__meta_kubernetes_pod_phase": "Running"}
+    return {"targets": [f"{name}:{number}"], "labels": seen}
+
+
+EXPECTED = {"api:8000": "carillon-api"} | {f"{name}:9100": f"carillon-{name}" for name in PROCESSES - {"api"}}
+
+
+@pytest.mark.promtool
+def test_prometheus_finds_every_process_by_the_name_that_the_rules_go_by(tmp_path: Path) -> None:
+    [job] = yaml.safe_load((FOLDER / "kubernetes.yml").read_text())["scrape_configs"]
+    assert discovered(job, tmp_path) == EXPECTED
+    rules = "".join(file.read_text() for file in RULES)
+    assert set(re.findall('job="([^"]+)"', rules)) == set(EXPECTED.values())
+    [where] = job["kubernetes_sd_configs"]
+    [namespace] = where["namespaces"]["names"]
+    assert where["role"] == "pod"
+    assert {each["metadata"]["namespace"] for each in built("example")} == {namespace}
+
+
+@pytest.mark.promtool
+def test_so_does_the_operator(tmp_path: Path) -> None:
+    monitor = yaml.safe_load((MANIFESTS / "podmonitor" / "podmonitor.yaml").read_text())["spec"]
+    kept = monitor["selector"]["matchExpressions"][0]
+    assert kept == {"key": COMPONENT, "operator": "In", "values": kept["values"]}
+    assert set(kept["values"]) == PROCESSES
+    assert monitor["selector"]["matchLabels"].items() <= pods()["api"]["metadata"]["labels"].items()
+    jobs: dict[str, str] = {}
+    for number, endpoint in enumerate(monitor["podMetricsEndpoints"]):
+        names = [{snake(key): value for key, value in each.items()} for each in endpoint["relabelings"]]
+        here = {"source_labels": ["__meta_kubernetes_pod_container_port_name"], "action": "keep"}
+        known = {"source_labels": ["__meta_kubernetes_pod_label_app_kubernetes_io_name"], "action": "keep"}
+        relabel = [here | {"regex": endpoint["port"]}, known | {"regex": "carillon"}, *names]
+        jobs |= discovered({"job_name": f"carillon/{number}", "relabel_configs": relabel}, tmp_path)
+    assert jobs == EXPECTED
+
+
+def test_one_line_of_the_example_adds_what_the_operator_needs(tmp_path: Path) -> None:
+    copied = shutil.copytree(MANIFESTS, tmp_path / "kubernetes") / "example"
+    file = copied / "kustomization.yaml"
+    file.write_text(file.read_text().replace("# - ../podmonitor", "- ../podmonitor"))
+    added = [each for each in built(str(copied)) if each not in built("example")]
+    assert [each["kind"] for each in added] == ["PodMonitor"]
+
+
+def snake(name: str) -> str:
+    """Of what the operator writes into the configuration."""
+    return re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
+
+
+def test_what_scrapes_may_live_in_a_namespace_of_another_name() -> None:
+    [patch] = yaml.safe_load((MANIFESTS / "example" / "kustomization.yaml").read_text())["patches"]
+    [operation] = yaml.safe_load(patch["patch"])
+    [policy] = (each for each in built("example") if each["kind"] == "NetworkPolicy")
+    where = policy["spec"]
+    for step in operation["path"].split("/")[2:-1]:
+        where = where[int(step) if step.isdigit() else step]
+    assert where == {"kubernetes.io/metadata.name": operation["value"]}

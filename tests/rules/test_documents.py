@@ -42,7 +42,8 @@ def test_every_promise_names_tests_and_they_exist() -> None:
 
 
 def test_links_between_documents_lead_somewhere() -> None:
-    pages = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples/browser/README.md")
+    folders = (ROOT, ROOT / "examples/browser", ROOT / "deploy/kubernetes")
+    pages = [page for folder in folders for page in folder.glob("*.md")]
     for page in (*pages, *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

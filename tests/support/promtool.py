@@ -20,7 +20,8 @@ def missing() -> str | None:
     return None
 
 
-def promtool(*words: str | Path) -> None:
-    """Fails with all it said when it is not content."""
+def promtool(*words: str | Path) -> str:
+    """What it says; fails with all of it when it is not content."""
     ended = subprocess.run(("promtool", *words), cwd=FOLDER, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
