@@ -70,12 +70,19 @@ def test_running_tasks_have_the_time_that_the_worker_gives_them() -> None:
     assert grace > Settings.model_fields["stop_grace"].default
 
 
-def test_only_settings_that_exist_are_given_and_where_the_servers_are_is() -> None:
-    known = {f"CARILLON_{name.upper()}" for name in Settings.model_fields}
+def test_where_the_servers_are_is_decided_here_and_how_the_processes_are_reached() -> None:
+    servers = {"CARILLON_DATABASE_URL", "CARILLON_REDIS_URL", "CARILLON_AMQP_URL"}
     for name, service in OURS.items():
-        given = set(service["environment"])
-        assert given <= known, name
-        assert given >= {"CARILLON_DATABASE_URL", "CARILLON_REDIS_URL", "CARILLON_AMQP_URL"}, name
+        assert set(service["environment"]) == servers | {"CARILLON_METRICS_PORT", "CARILLON_AUTHENTICATION"}, (
+            name
+        )
+        assert None not in service["environment"].values(), "that would hide what the file of settings says"
+
+
+def test_every_other_setting_is_taken_from_a_file_that_need_not_be_there() -> None:
+    for name, service in OURS.items():
+        assert service["env_file"] == [{"path": ".env", "required": False}], name
+    assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
 
 
 def test_health_is_asked_where_it_is_served() -> None:

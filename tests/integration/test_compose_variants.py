@@ -129,6 +129,7 @@ def test_our_containers_change_nothing_and_may_do_nothing() -> None:
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["environment"]["CARILLON_ENVIRONMENT"] == "production", name
+        assert None not in service["environment"].values(), "that would hide what the file of settings says"
 
 
 def test_no_secret_stands_in_the_environment() -> None:
