@@ -200,12 +200,25 @@ def test_so_does_the_operator(tmp_path: Path) -> None:
     assert jobs == EXPECTED
 
 
-def test_one_line_of_the_example_adds_what_the_operator_needs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_lines_of_the_example_add_what_not_everyone_wants(version: str, tmp_path: Path) -> None:
     copied = shutil.copytree(MANIFESTS, tmp_path / "kubernetes") / "example"
     file = copied / "kustomization.yaml"
-    file.write_text(file.read_text().replace("# - ../podmonitor", "- ../podmonitor"))
+    file.write_text(file.read_text().replace("# - ../", "- ../"))
     added = [each for each in built(str(copied)) if each not in built("example")]
-    assert [each["kind"] for each in added] == ["PodMonitor"]
+    assert [each["kind"] for each in added] == ["PersistentVolumeClaim", "CronJob", "PodMonitor"]
+    for manifest in added[:2]:
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_pod_for_commands_is_one_and_has_the_url_of_the_database(version: str) -> None:
+    pod = yaml.safe_load((MANIFESTS / "psql.yaml").read_text())
+    kubernetes_validate.validate(pod, version, strict=True)
+    [container] = pod["spec"]["containers"]
+    [variable] = container["env"]
+    assert variable["name"] == variable["valueFrom"]["secretKeyRef"]["key"] == "CARILLON_DATABASE_URL"
+    assert "CARILLON_DATABASE_URL=" in (MANIFESTS / "example" / "secrets.env.example").read_text()
 
 
 def snake(name: str) -> str:

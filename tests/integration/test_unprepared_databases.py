@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import logging
-import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -22,7 +18,8 @@ from infra.postgres.migrate import migrate
 from infra.postgres.tasks import PostgresTasks
 from infra.postgres.tenants import ROLE
 from infra.settings import Settings
-from tests.support.services import database_name, fresh_database
+from tests.support.owners import plain_owner
+from tests.support.services import fresh_database
 from tests.support.storage import KEYS, a_task, ids, open_storage
 
 pytestmark = pytest.mark.postgres
@@ -48,26 +45,6 @@ async def test_a_database_that_is_not_there_cannot_be_migrated_and_is_named(post
         gone = url
     with pytest.raises(CannotStart, match=gone.rpartition("/")[2].partition("?")[0]):
         await migrate_database(Settings.model_validate({"database_url": gone}))
-
-
-@asynccontextmanager
-async def plain_owner(server: str, url: str) -> AsyncIterator[str]:
-    """The URL of that database as a user that owns it, and may do no more than that."""
-    user = f"carillon_test_{secrets.token_hex(6)}"
-    connection = await asyncpg.connect(server)
-    try:
-        await connection.execute(f"create role {user} login password '{user}'")
-        await connection.execute(f'alter database "{database_name(url)}" owner to {user}')
-        place = urlsplit(url)
-        host = place.netloc.rpartition("@")[2]
-        yield place._replace(netloc=f"{user}:{user}@{host}").geturl()
-        await connection.execute(f'alter database "{database_name(url)}" owner to current_user')
-        there = await asyncpg.connect(url)
-        await there.execute(f"drop owned by {user} cascade")
-        await there.close()
-    finally:
-        await connection.execute(f"drop role {user}")
-        await connection.close()
 
 
 async def test_a_user_that_may_make_no_role_is_told_what_to_run_and_then_needs_no_more(

@@ -14,12 +14,12 @@ from infra.embedded_postgres.binaries import find_binaries
 
 
 async def dump(url: str, file: Path) -> None:
-    await _run(await _program("pg_dump", url), "--format=custom", f"--file={file}", f"--dbname={url}")
+    await _run(await program("pg_dump", url), "--format=custom", f"--file={file}", f"--dbname={url}")
 
 
 async def restore(file: Path, url: str) -> None:
     """Into a database that is there and empty."""
-    await _run(await _program("pg_restore", url), "--exit-on-error", f"--dbname={url}", str(file))
+    await _run(await program("pg_restore", url), "--exit-on-error", "--no-owner", f"--dbname={url}", str(file))
 
 
 async def _run(*command: str) -> None:
@@ -28,7 +28,7 @@ async def _run(*command: str) -> None:
     assert running.returncode == 0, complained.decode()
 
 
-async def _program(name: str, url: str) -> str:
+async def program(name: str, url: str) -> str:
     """One of the version of the server: a newer one writes what an older server does not read."""
     connection = await asyncpg.connect(url)
     wanted = connection.get_server_version().major
