@@ -158,6 +158,13 @@ def test_every_alert_has_a_page_and_every_page_an_alert() -> None:
         assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["See", "Do"], alert
 
 
+def test_every_page_with_commands_leads_to_where_they_run() -> None:
+    for page in PAGES:
+        text = page.read_text()
+        has = re.search("```sh|bin/carillon|rabbitmqctl|curl ", text) is not None
+        assert has == ("(../operations.md#where-commands-run)" in text), page.name
+
+
 def test_what_is_recorded_is_what_alerts_and_dashboards_go_by() -> None:
     recorded = {rule["record"] for rule in rules("record")}
     expressions = [rule["expr"] for rule in ALERTS] + [query.expression for query in queries()]
