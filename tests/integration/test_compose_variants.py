@@ -169,3 +169,38 @@ def test_our_processes_read_the_secrets_they_are_given(tmp_path: Path, monkeypat
     assert settings.encryption_keys.get_secret_value() == "k1:secret"
     monkeypatch.setenv("CARILLON_AMQP_URL", "amqp://elsewhere/")
     assert str(read_from(tmp_path).amqp_url) == "amqp://elsewhere/", "what is set comes first"
+
+
+# Handlers of one's own
+
+
+def test_the_image_is_made_before_it_is_run() -> None:
+    said = (ROOT / PROD).read_text()
+    image = default_image()
+    assert 0 < said.index(f"docker build --tag {image} .") < said.index(f"docker run --rm {image} ")
+
+
+def test_ones_own_image_is_made_of_that_and_has_its_modules_and_packages_where_they_are_found() -> None:
+    ours, page = (ROOT / "Dockerfile").read_text(), (ROOT / "docs/handlers.md").read_text()
+    [simple, with_packages] = re.findall(r"^```dockerfile\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert "\nWORKDIR /app\n" in ours
+    for image in (simple, with_packages):
+        last = image.rpartition("\nFROM ")[2].removeprefix("FROM ")
+        assert last.splitlines()[0] == default_image()
+        assert last.splitlines()[-1] == "COPY shop.py ./"
+    [install] = re.findall(r"pip --python \S+ install", ours.replace("\\\n", ""))
+    assert install in with_packages
+    [base] = re.findall(r"^FROM (\S+) AS packages$", ours, re.MULTILINE)
+    assert f"FROM {base} AS packages" in with_packages, "packages are of the version of Python that runs them"
+    for line in ("COPY --from=packages /packages /packages", "COPY --from=carillon /packages /packages"):
+        assert line in with_packages
+    [mounts] = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    services = yaml.safe_load(mounts)["services"]
+    assert services == {name: {"volumes": ["./shop.py:/app/shop.py:ro"]} for name in ("api", "worker")}
+
+
+def default_image() -> str:
+    [name] = {service["image"] for service in OURS.values()}
+    found = re.fullmatch(r"\$\{CARILLON_IMAGE:-(.+)\}", name)
+    assert found is not None
+    return found[1]
