@@ -98,6 +98,12 @@ def sql(quarter: float, second: float = 1) -> Rates:
     return histogram(SQL, 6000, {"0.1": quarter / 2, "0.25": quarter, "1.0": second, "2.0": 1})
 
 
+def notifier_sql(failed: float) -> Rates:
+    """Of a hundred pieces of work each minute, while the API has sixty times as many."""
+    figures = {"failures_total": failed, "refusals_total": 0, "seconds_count": 100 - failed}
+    return {f'carillon_sql_{name}{{job="carillon-notifier",work="notify"}}': n for name, n in figures.items()}
+
+
 def lag(quarter: float) -> Rates:
     return histogram(LAG, 120, {"0.1": quarter / 2, "0.25": quarter, "1.0": 1})
 
@@ -251,6 +257,7 @@ CASES: dict[str, list[Case]] = {
     "CarillonDatabaseFails critical": [
         Case({SQL_FAILURES: 330}, {SQL_FAILURES: 300}, 1, 6),
         Case({SQL_REFUSALS: 330}, {SQL_REFUSALS: 300}, 1, 6),
+        Case(notifier_sql(failed=6), notifier_sql(failed=5), 1, 6),
     ],
     "CarillonConnectionsUsedUp warning": [Case({IN_USE: steady(10)}, {IN_USE: steady(9)}, 9, 11)],
     "CarillonOldSnapshot warning": [
