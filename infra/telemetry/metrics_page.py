@@ -47,7 +47,8 @@ def page() -> str:
 Made by `python -m infra.telemetry.metrics_page`.
 
 What the processes tell [Prometheus](operations.md#health-and-figures), each what it does itself. Times
-are in seconds. A histogram `x` has the series `x_bucket`, `x_sum` and `x_count`. Beside these, each
+are in seconds. A histogram `x` has the series `x_bucket`, `x_sum` and `x_count`. It and a counter
+`x_total` also have the gauge `x_created`, the Unix time since which each counts. Beside these, each
 process tells what it takes from the system (`process_cpu_seconds_total`, `process_resident_memory_bytes`,
 `process_open_fds` and others).
 
