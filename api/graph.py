@@ -14,7 +14,7 @@ from api.allowance import Allowance
 from api.answers import Answer, Room, answer_within
 from api.deliveries import Deliveries
 from api.metrics import ApiMetrics
-from api.payloads import SentOperation, error_entry
+from api.payloads import SOON, SentOperation, error_entry
 from api.responses import Responses, encoded
 from api.shared_streams import Sameness, SharedStreams
 from api.subscribed import Subscribed
@@ -216,7 +216,7 @@ def too_many_subscriptions(most: int) -> dict[str, Any]:
         f"The tenant follows as much as {most} different subscriptions already:"
         " let some end, ask for the same, or publish long documents."
     )
-    return error_entry("TENANT_SUBSCRIPTIONS", message, retryable=True)
+    return error_entry("TENANT_SUBSCRIPTIONS", message, SOON)
 
 
 def timed_out(after: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from math import ceil
+from typing import Any
 
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect, Request
@@ -25,7 +26,7 @@ from api.event_stream import EventStream
 from api.graph import Graph
 from api.live_connections import LiveConnections
 from api.origins import Origins
-from api.payloads import MAX_BYTES, Malformed, error_entry, read_json, read_operation, write_json
+from api.payloads import MAX_BYTES, SOON, Malformed, error_entry, read_json, read_operation, write_json
 from api.query_string import PREFLIGHT_HEADERS, may_be_forged, read_query_string
 from api.revalidating import revalidated
 from api.shedding import Shed, Shedding
@@ -40,8 +41,7 @@ LARGE_ANSWER = 8 * 1024
 """Bytes from which on an answer is compressed for those who accept it."""
 GZIP_LEVEL = 4
 """Within a tenth of the size that the highest gives, for about half of its work."""
-RETRY_AFTER = "1"
-"""Seconds, for the header of that name."""
+HTTP_OK = 200
 
 
 class GraphQLOverHttp:
@@ -81,10 +81,10 @@ class GraphQLOverHttp:
             refused = _Refused(401, refusal.code, str(refusal), headers)
         except Unavailable as fault:
             self._graph.count_failed()
-            refused = _Refused(503, fault.code, str(fault), retryable=True)
+            refused = _Refused(503, fault.code, str(fault), retry_after=fault.retry_after)
         except Shed as shed:
             self._graph.metrics.limits.labels(shed.code.lower()).inc()
-            refused = _Refused(503, shed.code, str(shed), retryable=True, retryAfter=shed.retry_after)
+            refused = _Refused(503, shed.code, str(shed), retry_after=shed.retry_after)
         except _Refused as answer:
             refused = answer
         except ClientDisconnect:
@@ -130,7 +130,7 @@ class GraphQLOverHttp:
     ) -> Response:
         if isinstance(operation, Result):
             status = _status(operation, answer_type(request.headers))
-            return _refuse(request, status, operation.body, _retry_after(operation))
+            return _refuse(request, status, operation.body)
         kind = self._graph.kind(operation)
         if kind == "mutation" and request.method == "GET":
             raise _Refused(405, "METHOD_NOT_ALLOWED", "A mutation is sent as a POST.", {"allow": "POST"})
@@ -145,14 +145,16 @@ class GraphQLOverHttp:
             # What is left of the budget is another with each answer: none would ever be found unchanged.
             return revalidated(request.headers, answer.lasting, answer_type(request.headers))
         status = _status(result, answer_type(request.headers))
-        return _respond(request, status, answer.json, _retry_after(result))
+        # What a part of an answer lacks is told in that part alone.
+        headers = {} if status == HTTP_OK else _retry_after(result.body)
+        return _respond(request, status, answer.json, headers)
 
     def _stream(
         self, request: Request, operation: OperationRequest, kind: Kind | None, session: Session
     ) -> Response:
         if self._connections.are_full(session.caller().tenant):
             message = "The tenant has too many live connections already."
-            raise self._limit_hit(429, "tenant_connections", message, {"retry-after": RETRY_AFTER})
+            raise self._limit_hit(429, "tenant_connections", message, retry_after=SOON)
         return EventStream(
             self._graph,
             operation,
@@ -193,17 +195,24 @@ class GraphQLOverHttp:
                         raise self._limit_hit(413, "body_too_large", f"The body is over {MAX_BYTES} bytes.")
         except TimeoutError:
             message = f"The body took over {BODY_TIMEOUT:.0f} seconds."
-            raise self._limit_hit(408, "body_too_slow", message, {"connection": "close"}) from None
+            closes = {"connection": "close"}
+            raise self._limit_hit(408, "body_too_slow", message, closes, retry_after=SOON) from None
         try:
             return body.decode()
         except UnicodeDecodeError:
             raise Malformed("it is not UTF-8") from None
 
     def _limit_hit(
-        self, status: int, limit: str, message: str, headers: dict[str, str] | None = None
+        self,
+        status: int,
+        limit: str,
+        message: str,
+        headers: dict[str, str] | None = None,
+        *,
+        retry_after: float | None = None,
     ) -> _Refused:
         self._graph.metrics.limits.labels(limit).inc()
-        return _Refused(status, limit.upper(), message, headers)
+        return _Refused(status, limit.upper(), message, headers, retry_after=retry_after)
 
 
 class _Refused(Exception):  # noqa: N818  an answer, not a fault
@@ -214,13 +223,11 @@ class _Refused(Exception):  # noqa: N818  an answer, not a fault
         message: str,
         headers: dict[str, str] | None = None,
         *,
-        retryable: bool = False,
-        **told: object,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
-        told = {"retryable": True, **told} if retryable else told
-        self.body = {"errors": [error_entry(code, message, **told)]}
+        self.body = {"errors": [error_entry(code, message, retry_after)]}
         self.headers = headers or {}
 
 
@@ -265,33 +272,33 @@ _STATUSES = {
 def _status(result: Result, media_type: str) -> int:
     """A fault is the status only when nothing could be answered; else what was answered counts."""
     if any(value is not None for value in (result.body.get("data") or {}).values()):
-        return 200
+        return HTTP_OK
     codes = {error["extensions"]["code"] for error in result.body.get("errors", ())}
     if len(codes) == 1 and (status := _STATUSES.get(next(iter(codes)))) is not None:
         return status
     if result.valid:
-        return 200
+        return HTTP_OK
     if "INTERNAL" in codes:
         return 500
-    return 400 if media_type == GRAPHQL_RESPONSE else 200
+    return 400 if media_type == GRAPHQL_RESPONSE else HTTP_OK
 
 
-def _retry_after(result: Result) -> dict[str, str]:
-    """Whole seconds, as the header has them."""
-    for error in result.body.get("errors", ()):
+def _retry_after(body: dict[str, Any]) -> dict[str, str]:
+    """The header, in whole seconds, of what says in its errors when to try again."""
+    for error in body.get("errors", ()):
         if (seconds := error["extensions"].get("retryAfter")) is not None:
             return {"retry-after": str(max(ceil(seconds), 1))}
     return {}
 
 
-def _refuse(request: Request, status: int, body: object, headers: dict[str, str] | None = None) -> Response:
-    return _respond(request, status, write_json(body), headers)
+def _refuse(
+    request: Request, status: int, body: dict[str, Any], headers: dict[str, str] | None = None
+) -> Response:
+    return _respond(request, status, write_json(body), _retry_after(body) | (headers or {}))
 
 
 def _respond(request: Request, status: int, json: bytes, headers: dict[str, str] | None = None) -> Response:
     headers = {"content-type": f"{answer_type(request.headers)}; charset=utf-8"} | (headers or {})
     if request.method == "GET":
         headers |= {"cache-control": "no-store", "vary": "accept"}
-    if status == 503:  # noqa: PLR2004  Service Unavailable
-        headers.setdefault("retry-after", RETRY_AFTER)
     return Response(json, status, headers)

@@ -19,6 +19,9 @@ from schema.operations import OperationRequest
 MAX_BYTES = 1024 * 1024
 """Of one request's body, or one message of a socket."""
 
+SOON = 1.0
+"""Seconds until what was refused for what goes on just now may be tried again."""
+
 LARGE = 32 * 1024
 """Characters from which on a text may hold many values."""
 
@@ -100,9 +103,10 @@ def read_operation(value: object) -> tuple[SentOperation, str | None]:
     return sent, parse_traceparent(traceparent) if isinstance(traceparent, str) else None
 
 
-def error_entry(code: str, message: str, **told: object) -> dict[str, Any]:
-    """An error of a response, in GraphQL's form; what is told beside the code goes into its extensions."""
-    return {"message": message, "extensions": {"code": code, **told}}
+def error_entry(code: str, message: str, retry_after: float | None = None) -> dict[str, Any]:
+    """An error of a response, in GraphQL's form; with seconds after which the same may succeed, it says so."""
+    retry = {} if retry_after is None else {"retryable": True, "retryAfter": retry_after}
+    return {"message": message, "extensions": {"code": code, **retry}}
 
 
 def write_json(value: object) -> bytes:

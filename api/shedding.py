@@ -30,7 +30,7 @@ class Shed(Exception):  # noqa: N818  says what the caller meets
     @property
     def shown(self) -> dict[str, Any]:
         """As one of the `errors` of a response."""
-        return error_entry(self.code, str(self), retryable=True, retryAfter=self.retry_after)
+        return error_entry(self.code, str(self), self.retry_after)
 
 
 class Shedding:

@@ -111,6 +111,8 @@ class Unavailable(Exception):  # noqa: N818  says what the caller meets
     """A part this needs cannot be reached just now: try again shortly."""
 
     code: ClassVar[str] = "UNAVAILABLE"
+    retry_after: ClassVar[float] = 1.0
+    """Seconds: nobody knows when it will be back, and a try costs little."""
 
     def __init__(self, dependency: str) -> None:
         super().__init__(f"{dependency} cannot be reached just now: try again shortly")

@@ -17,7 +17,7 @@ class ErrorCode(NamedTuple):
     meaning: str
 
 
-NO, LATER = "no", "yes"
+NO, LATER, AT_ONCE = "no", "after `retryAfter` seconds", "at once"
 
 CODES = (
     ErrorCode("ANSWER_TOO_LARGE", "200", NO, "The answer is left out; a mutation was executed all the same."),
@@ -26,7 +26,7 @@ CODES = (
     ErrorCode("BATCH_TOO_LARGE", "400", NO, "The list has more operations than one request may hold."),
     ErrorCode("BODY_TOO_LARGE", "413", NO, "The body has more bytes than are read."),
     ErrorCode("BODY_TOO_SLOW", "408", LATER, "The body did not arrive in time."),
-    ErrorCode("BUDGET_EXCEEDED", "429", "after `retryAfter` seconds", "The tenant has spent its budget."),
+    ErrorCode("BUDGET_EXCEEDED", "429", LATER, "The tenant has spent its budget."),
     ErrorCode("COST_EXCEEDED", "400", NO, "It may cost more than one operation may: `cost`, `limit`."),
     ErrorCode(
         "CURSOR_EXPIRED", "", NO, "The place is none of this stream any more: read, and go on from there."
@@ -57,7 +57,7 @@ CODES = (
     ErrorCode(
         "OVERLOADED",
         "503",
-        "after `retryAfter` seconds",
+        LATER,
         "Too much is due, so that no tasks are made; or more is asked at once than can be answered soon.",
     ),
     ErrorCode(
@@ -72,10 +72,10 @@ CODES = (
     ErrorCode(
         "RATE_LIMITED",
         "429",
-        "after `retryAfter` seconds",
+        LATER,
         "The tenant sends more operations each second than it may.",
     ),
-    ErrorCode("RESYNC", "", LATER, "A subscriber fell behind: subscribe again, from the last cursor."),
+    ErrorCode("RESYNC", "", AT_ONCE, "A subscriber fell behind: subscribe again, from the last cursor."),
     ErrorCode("TENANT_BUSY", "429", LATER, "Too much is under way for the tenant just now."),
     ErrorCode("TENANT_CONNECTIONS", "429", LATER, "The tenant has too many live connections."),
     ErrorCode("TENANT_SUBSCRIPTIONS", "200", LATER, "The tenant follows too much that is not the same."),
@@ -139,8 +139,9 @@ Made by `python -m schema.error_codes`.
 What the caller of a mutation can put right is in the `errors` of its payload, with a `UserErrorCode`, which the
 schema describes. Everything else is in `errors` of the response, with one of these in `extensions.code`. The
 status is that of HTTP when no field was answered; with a part of an answer it is 200.
-What is not executed is a 200 where the client asked for `application/json`. Messages are for people
-and may change, codes do not.
+What is not executed is a 200 where the client asked for `application/json`. What may succeed after a while has
+`retryable: true` and `retryAfter`, in seconds, in its `extensions`, and with any other status the header
+Retry-After. Messages are for people and may change, codes do not.
 
 | code | status | again? | meaning |
 | --- | --- | --- | --- |

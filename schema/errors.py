@@ -33,10 +33,7 @@ def _entry(error: GraphQLError | Exception, ids: Ids, logged: dict[int, str]) ->
     if cause is None and isinstance(error, GraphQLError):
         message = shortened(error.message)
         extensions = {"code": "INVALID", **(error.extensions or {})}
-    elif isinstance(cause, Unavailable):
-        message = str(cause)
-        extensions = {"code": cause.code, "retryable": True}
-    elif isinstance(cause, BudgetExceeded | Overloaded):
+    elif isinstance(cause, Unavailable | BudgetExceeded | Overloaded):
         message = str(cause)
         extensions = {"code": cause.code, "retryable": True, "retryAfter": round(cause.retry_after, 3)}
     elif isinstance(cause, Refusal | Resync | Forbidden):

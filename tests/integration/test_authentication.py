@@ -291,7 +291,11 @@ async def test_while_tokens_cannot_be_looked_up_it_is_tried_again_later() -> Non
         async with http_client(address) as client:
             answer = await client.post("{ hello }", bearer("x"))
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert answer.json()["errors"][0]["extensions"] == {"code": "UNAVAILABLE", "retryable": True}
+        assert answer.json()["errors"][0]["extensions"] == {
+            "code": "UNAVAILABLE",
+            "retryable": True,
+            "retryAfter": 1,
+        }
         async with raw_socket(address) as client_socket:
             await say(client_socket, init())
             assert (await closing(client_socket))[0] == 1013

@@ -179,7 +179,11 @@ async def test_a_tenant_has_a_bounded_number_of_streams(served: Served) -> None:
             refused = await served.client.post(hang, EVENTS)
             assert refused.status_code == 429
             assert refused.headers["retry-after"] == "1"
-            assert refused.json()["errors"][0]["extensions"]["code"] == "TENANT_CONNECTIONS"
+            assert refused.json()["errors"][0]["extensions"] == {
+                "code": "TENANT_CONNECTIONS",
+                "retryable": True,
+                "retryAfter": 1,
+            }
         await until(lambda: served.watched.open == 1)
         async with event_stream(served.client.http, hang) as three:
             await anext(three)

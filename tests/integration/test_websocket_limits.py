@@ -70,7 +70,11 @@ async def test_a_tenant_follows_so_much_that_is_not_the_same_and_keeps_no_other_
         await say(first, subscribe("subscription { c: live }", "c"))
         refused = await hear(first)
         assert (refused["id"], refused["type"]) == ("c", "error")
-        assert refused["payload"][0]["extensions"] == {"code": "TENANT_SUBSCRIPTIONS", "retryable": True}
+        assert refused["payload"][0]["extensions"] == {
+            "code": "TENANT_SUBSCRIPTIONS",
+            "retryable": True,
+            "retryAfter": 1,
+        }
         await say(first, subscribe("subscription { a: live }", "same as a"))
         await say(other, init(theirs), subscribe("subscription { hang }"))
         assert await hear(other) == ACK

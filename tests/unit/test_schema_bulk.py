@@ -133,7 +133,7 @@ async def test_what_was_done_before_an_outage_is_done_and_told_to_who_waits_for_
         face.keep(queue="mail")
     face.bulk_tasks.outage = 1
     error = await face.error(mutation("cancel"), input={"filter": {"queues": ["mail"]}})
-    assert error["extensions"] == {"code": "UNAVAILABLE", "retryable": True}
+    assert error["extensions"] == {"code": "UNAVAILABLE", "retryable": True, "retryAfter": 1}
     assert states(face).count(TaskState.CANCELLED) == BATCH
     assert Signal.OUTBOX in face.signals.sent
     face.bulk_tasks.outage = None

@@ -292,4 +292,4 @@ async def test_nothing_more_is_told_to_who_is_not_authenticated_any_more(face: F
 async def test_a_store_that_is_gone_ends_the_stream_in_words(face: Face) -> None:
     face.notification_feed.events = [Unavailable("PostgreSQL")]
     [body] = await face.follow(NOTIFICATIONS)
-    assert body["errors"][0]["extensions"] == {"code": "UNAVAILABLE", "retryable": True}
+    assert body["errors"][0]["extensions"] == {"code": "UNAVAILABLE", "retryable": True, "retryAfter": 1}

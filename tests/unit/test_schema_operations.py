@@ -166,7 +166,7 @@ async def test_what_cannot_be_reached_is_told_as_worth_a_retry(
     result = await broken.run(TWICE, **IDS)
     assert result.valid
     assert [error["extensions"] for error in result.body["errors"]] == [
-        {"code": "UNAVAILABLE", "retryable": True}
+        {"code": "UNAVAILABLE", "retryable": True, "retryAfter": 1}
     ] * 2
     assert result.body["errors"][0]["message"] == "PostgreSQL cannot be reached just now: try again shortly"
     assert not caplog.records
@@ -178,7 +178,7 @@ async def test_so_is_too_much_under_way_for_the_tenant(
     monkeypatch.setattr(BrokenTasks, "fault", TenantBusy())
     result = await broken.run(TWICE, **IDS)
     assert [error["extensions"] for error in result.body["errors"]] == [
-        {"code": "TENANT_BUSY", "retryable": True}
+        {"code": "TENANT_BUSY", "retryable": True, "retryAfter": 1}
     ] * 2
     assert not caplog.records
 

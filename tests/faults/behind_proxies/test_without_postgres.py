@@ -122,4 +122,4 @@ async def is_unavailable(client: HttpClient, query: str, **variables: Any) -> No
     assert answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE
     assert int(answer.headers["retry-after"]) > 0
     for error in answer.json()["errors"]:
-        assert error["extensions"] == {"code": "UNAVAILABLE", "retryable": True}
+        assert error["extensions"] == {"code": "UNAVAILABLE", "retryable": True, "retryAfter": 1}
