@@ -37,6 +37,12 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def where(listener: socket.socket) -> str:
+    """As it is listened at: a wildcard is not an address."""
+    host, port = listener.getsockname()[:2]
+    return f"{host}, port {port}"
+
+
 def address_of(listener: socket.socket) -> str:
     """As a browser on this machine writes it."""
     host, port = listener.getsockname()[:2]

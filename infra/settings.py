@@ -94,8 +94,10 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     log_requests: float = Field(default=0.01, ge=0, le=1)
     """The share of requests to the API that are logged though they neither failed nor were slow."""
-    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
     """Where a worker, scheduler, relay or notifier serves its metrics; the API has /metrics."""
+    metrics_port: int | None = Field(default=None, ge=1, le=65_535)
+    """Without it they are not served."""
     metrics_tenants: Annotated[tuple[str, ...], NoDecode, Field(max_length=50)] = ()
     """Tenants that have figures of their own, beside `tenant`; all others have theirs together."""
 

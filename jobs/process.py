@@ -7,13 +7,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import NoReturn
 
 import uvloop
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from infra.bootstrap import CannotStart, Services, open_services
 from infra.garbage import spare_what_stands
@@ -22,6 +20,7 @@ from infra.telemetry.logs import configure_logs
 from infra.telemetry.tracing import open_tracing
 from infra.telemetry.watchdog import watched_loop
 from jobs.metrics import JobMetrics
+from jobs.metrics_page import metrics_page
 from jobs.notifier import run_notifier
 from jobs.relay import run_relay
 from jobs.scheduler import run_scheduler
@@ -68,25 +67,11 @@ async def _main(settings: Settings, part: Part) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.ask)
     async with open_services(settings) as services, open_tracing(settings, services.metrics, part):
-        with _served(services.metrics, settings.metrics_port), watched_loop(services.metrics):
+        with metrics_page(services.metrics, settings), watched_loop(services.metrics):
             spare_what_stands()
             log.info("%s runs", part)
             await _PARTS[part](services, stop, JobMetrics(services.metrics, settings.measured_tenants))
     log.info("%s has stopped", part)
-
-
-@contextmanager
-def _served(metrics: CollectorRegistry, port: int | None) -> Iterator[None]:
-    if port is None:
-        yield
-        return
-    ProcessCollector(registry=metrics)
-    server, _ = start_http_server(port, registry=metrics)
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 _PARTS: dict[Part, Callable[[Services, Stop, JobMetrics], Awaitable[None]]] = {

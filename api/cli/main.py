@@ -20,7 +20,7 @@ from api.cli.schema import schema
 from api.cli.settings import BAD_SETTINGS, read_embedded_settings, read_service_settings
 from api.cli.tokens import tokens
 from api.cli.top import top
-from api.listening import CannotListen, address_of, listen, listens_to_strangers
+from api.listening import CannotListen, address_of, listen, listens_to_strangers, where
 
 if TYPE_CHECKING:
     from socket import socket
@@ -71,7 +71,7 @@ def api(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     from api.serving import serve
 
     def announce() -> None:
-        logging.getLogger(__name__).info("api serves at %s", address_of(listener))
+        logging.getLogger(__name__).info("api listens on %s", where(listener))
 
     run(settings, serve(settings, listener, announce), sys.exit)
 

@@ -90,6 +90,7 @@ def test_health_is_asked_where_it_is_served() -> None:
     assert f"http://127.0.0.1:{port}/health/readiness" in OURS["api"]["healthcheck"]["test"][-1]
     metrics = OURS["worker"]["environment"]["CARILLON_METRICS_PORT"]
     for name in ("worker", "scheduler", "relay", "notifier"):
+        assert OURS[name]["environment"]["CARILLON_METRICS_HOST"] == "0.0.0.0"
         assert f"http://127.0.0.1:{metrics}/" in OURS[name]["healthcheck"]["test"][-1]
 
 

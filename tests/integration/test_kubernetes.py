@@ -121,6 +121,7 @@ def test_every_setting_is_one_that_is_read() -> None:
     known = {f"CARILLON_{name.upper()}" for name in Settings.model_fields}
     assert {*told, *secrets} <= known
     assert {"CARILLON_DATABASE_URL", "CARILLON_REDIS_URL", "CARILLON_AMQP_URL"} <= set(secrets)
+    assert told["CARILLON_METRICS_HOST"] == "0.0.0.0"
     for name in PROCESSES - {"api"}:
         [port] = pods()[name]["spec"]["containers"][0]["ports"]
         assert port == {"name": "metrics", "containerPort": int(told["CARILLON_METRICS_PORT"])}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.banner import banner
-from api.listening import CannotListen, address_of, listen, listens_to_strangers
+from api.listening import CannotListen, address_of, listen, listens_to_strangers, where
 from infra.encryption.keys import read_keys
 from schema.export import SDL
 
@@ -148,6 +148,11 @@ def test_an_address_is_written_as_a_browser_takes_it() -> None:
         assert address_of(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
     with listen("::1", 0) as listener:
         assert address_of(listener) == f"http://[::1]:{listener.getsockname()[1]}"
+
+
+def test_what_is_listened_at_is_told_as_it_is() -> None:
+    with listen("0.0.0.0", 0) as listener:
+        assert where(listener) == f"0.0.0.0, port {listener.getsockname()[1]}"
 
 
 def test_a_host_that_does_not_exist_is_refused_plainly() -> None:
