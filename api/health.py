@@ -52,11 +52,11 @@ class Readiness:
                 await self._checks[name]()
         except Exception as error:  # noqa: BLE001  whatever it is, the dependency cannot be used
             self._note_down(name, error)
-            status = "down"
+            told = {"status": "down", "reason": _reason(error)}
         else:
             self._note_up(name)
-            status = "up"
-        return {"status": status, "milliseconds": round((perf_counter() - started) * 1000, 1)}
+            told = {"status": "up"}
+        return {**told, "milliseconds": round((perf_counter() - started) * 1000, 1)}
 
     def _note_down(self, name: str, error: Exception) -> None:
         """Once for each time it goes: probes come every few seconds."""
@@ -72,3 +72,10 @@ class Readiness:
         if name in self._down:
             self._down.discard(name)
             log.info("%s answers its health check again", name)
+
+
+def _reason(error: Exception) -> str:
+    """In words of ours alone: probes need no token."""
+    if isinstance(error, Unavailable):
+        return error.reason
+    return Unavailable.reason if isinstance(error, TimeoutError) else "a fault of ours, which is logged"

@@ -114,9 +114,21 @@ class Unavailable(Exception):  # noqa: N818  says what the caller meets
     retry_after: ClassVar[float] = 1.0
     """Seconds: nobody knows when it will be back, and a try costs little."""
 
-    def __init__(self, dependency: str) -> None:
-        super().__init__(f"{dependency} cannot be reached just now: try again shortly")
+    reason: ClassVar[str] = "does not answer"
+    """For whoever runs it."""
+
+    def __init__(self, dependency: str, happens: str = "cannot be reached") -> None:
+        super().__init__(f"{dependency} {happens} just now: try again shortly")
         self.dependency = dependency
+
+
+class Unprepared(Unavailable):
+    """It answers, and is not as this needs it, until somebody puts that right."""
+
+    reason = "not migrated, or too little is granted: carillon migrate"
+
+    def __init__(self, dependency: str) -> None:
+        super().__init__(dependency, "is not ready for this")
 
 
 class TenantBusy(Unavailable):

@@ -10,7 +10,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from domain.attempts.ports import Workers
-from domain.errors import Unavailable
+from domain.errors import Unavailable, Unprepared
 from infra.breakers import Breaker
 from infra.embedded_postgres.errors import CannotStart
 from infra.postgres.audit_log import SETTINGS as AUDIT_SETTINGS
@@ -74,6 +74,8 @@ async def one_connection(settings: Settings, advice: str = "") -> AsyncIterator[
     ):
         try:
             yield database
+        except Unprepared as fault:
+            raise CannotStart(f"{fault.dependency}: {fault.reason}.") from fault
         except Unavailable as fault:
             raise CannotStart(f"{fault}.{advice}") from fault
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import asyncpg
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from domain.errors import TenantBusy, Unavailable
+from domain.errors import TenantBusy, Unavailable, Unprepared
 from infra.postgres.reading import Reading
 from infra.postgres.shares import ShareMetrics, Shares
 from infra.postgres.tenants import ROLE_MISSING, SETTINGS, TenantConnection, act_for
@@ -192,7 +192,8 @@ class Database:
             if isinstance(fault, TimeoutError) and not told_late:
                 raise
             self._note_failure(name, tenant, fault, began)
-            raise Unavailable("PostgreSQL") from fault
+            told = Unprepared if isinstance(fault, REFUSALS) else Unavailable
+            raise told("PostgreSQL") from fault
         seconds = time.perf_counter() - began
         note_span(name, seconds, "client", notes=_NOTES)
         self._note_success(name, seconds)

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from api import health, scraping
 from api.health import Check, Readiness
 from api.scraping import MetricsPage
-from domain.errors import Unavailable
+from domain.errors import Unavailable, Unprepared
 from tests.support.small_graph import small_app
 from tests.support.waiting import settle_down, until
 
@@ -59,6 +59,32 @@ async def test_without_postgres_it_is_not_ready_and_names_it() -> None:
     assert answer.json()["status"] == "unready"
     assert answer.json()["checks"]["postgres"]["status"] == "down"
     assert "hunter2" not in answer.text
+
+
+async def silent() -> None:
+    raise Unavailable("PostgreSQL") from ConnectionError("database:5432 hunter2")
+
+
+async def unprepared() -> None:
+    raise Unprepared("PostgreSQL") from LookupError("no relation tasks")
+
+
+@pytest.mark.parametrize(
+    ("check", "reason"),
+    [
+        (silent, "does not answer"),
+        (mute, "does not answer"),
+        (unprepared, "not migrated, or too little is granted: carillon migrate"),
+        (down, "a fault of ours, which is logged"),
+    ],
+)
+async def test_what_is_down_says_why_in_our_words_alone(
+    check: Check, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "CHECK_TIMEOUT", 0.05)
+    answer = await ask(small_app(checks={"postgres": check, "redis": up}), "/health/readiness")
+    assert answer.json()["checks"]["postgres"]["reason"] == reason
+    assert "reason" not in answer.json()["checks"]["redis"]
 
 
 @pytest.mark.parametrize("gone", ["redis", "rabbitmq"])

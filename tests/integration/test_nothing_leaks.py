@@ -86,6 +86,9 @@ BROKEN = {
         for table in ("tasks", "notifications", "notification_streams", "schedules", "queues", "audit_log")
     ),
 }
+NOT_READY = "not migrated, or too little is granted: carillon migrate"
+READINESS = {"refused": NOT_READY, "dropped": NOT_READY}
+"""What it says of PostgreSQL: it asks for no column, and for the rows of nobody."""
 UNAVAILABLE, INTERNAL = b'"code":"UNAVAILABLE"', b'"code":"INTERNAL"'
 
 
@@ -155,6 +158,8 @@ async def test_a_broken_database_is_told_by_a_code_alone(
     check([*sent, readiness])
     assert [code in each for each in sent] == [True] * 3, "each transport has met it"
     assert INSIDE.search(caplog.text), "it is the log that tells"
+    told = json.loads(readiness.partition(b"\r\n\r\n")[2])["checks"]["postgres"].get("reason")
+    assert told == READINESS.get(how)
 
 
 @pytest.mark.parametrize("gone", ["database_url", "redis_url", "amqp_url"])

@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
-from domain.errors import Unavailable
-from infra.bootstrap import CannotStart, migrate_database
+from domain.errors import Unavailable, Unprepared
+from infra.bootstrap import CannotStart, migrate_database, open_overviews
 from infra.encryption.headers import HeaderSeals
 from infra.postgres.database import DatabaseMetrics, open_database
 from infra.postgres.figures import PostgresFigures
@@ -33,11 +33,18 @@ async def test_without_its_tables_a_database_is_not_ready_and_says_what_to_do(
         fresh_database(postgres_server) as url,
         open_database(url, size=1, limit=5, metrics=metrics) as database,
     ):
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unprepared, match="PostgreSQL is not ready for this just now"):
             await PostgresFigures(database).ping()
         assert "carillon migrate" in caplog.text
         await migrate_database(Settings.model_validate({"database_url": url}))
         await PostgresFigures(database).ping()
+
+
+async def test_a_command_on_a_database_without_its_tables_is_told_to_migrate_it(postgres_server: str) -> None:
+    async with fresh_database(postgres_server) as url:
+        with pytest.raises(CannotStart, match=r"^PostgreSQL: not migrated, or .*: carillon migrate\.$"):
+            async with open_overviews(Settings.model_validate({"database_url": url})) as overviews:
+                await overviews.read(1, 1)
 
 
 async def test_a_database_that_is_not_there_cannot_be_migrated_and_is_named(postgres_server: str) -> None:
@@ -96,7 +103,7 @@ async def test_what_is_granted_to_too_few_is_logged_once_not_ready_and_over_once
         tasks, figures = PostgresTasks(database, HeaderSeals(KEYS)), PostgresFigures(database)
         await storage.execute(REVOKE)
         for _ in range(3):
-            with pytest.raises(Unavailable):
+            with pytest.raises(Unprepared):
                 await figures.ping()
             with pytest.raises(Unavailable):
                 await tasks.find("acme", [ids.next()])
