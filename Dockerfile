@@ -16,6 +16,7 @@ ENV PATH=/packages/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
 
 COPY --from=packages /packages /packages
+COPY pyproject.toml ./
 COPY api ./api
 COPY carillon ./carillon
 COPY domain ./domain

@@ -43,6 +43,24 @@ app.add_typer(schema, name="schema")
 app.add_typer(dead_letters, name="dead-letters")
 app.command()(top)
 
+
+def _say_version(*, asked: bool) -> None:
+    if asked:
+        from infra.version import version
+
+        typer.echo(f"carillon {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say which this is."),
+    ] = False,
+) -> None: ...
+
+
 Host = Annotated[str, typer.Option(help="Where to listen; what others can reach needs authentication.")]
 Port = Annotated[int, typer.Option(help="The port to listen at; 0 takes a free one.", min=0, max=65_535)]
 

@@ -59,6 +59,7 @@ from infra.recurrence.reading import ReadRecurrences
 from infra.redis.cache import open_redis_cache
 from infra.settings import Settings
 from infra.system import SystemClock, TimeOrderedIds
+from infra.version import tell_version
 
 CLOSE_LIMIT = 2.0
 """Seconds a broker's connections may take to close."""
@@ -67,8 +68,8 @@ CLOSE_LIMIT = 2.0
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Opens also while a server cannot be reached. Raises CannotStart when no waiting would help."""
-    registry = CollectorRegistry()
-    clock, ids = SystemClock(), TimeOrderedIds()
+    registry, clock, ids = CollectorRegistry(), SystemClock(), TimeOrderedIds()
+    tell_version(registry)
     handlers = handlers_with(settings, clock)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(database_url(settings))

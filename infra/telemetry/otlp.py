@@ -26,6 +26,7 @@ from infra.settings import Settings
 from infra.system import draw
 from infra.telemetry.spans import MOST_LINKS, Kind, Value
 from infra.threads import Threads
+from infra.version import version
 
 log = logging.getLogger(__name__)
 
@@ -179,6 +180,7 @@ async def open_exporting(
         Resource.create(
             {
                 "service.name": f"carillon-{part}",
+                "service.version": version(),
                 "service.namespace": settings.namespace,
                 "service.instance.id": f"{socket.gethostname()}:{os.getpid()}",
             }

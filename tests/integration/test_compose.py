@@ -117,6 +117,7 @@ def test_the_image_holds_the_whole_product_and_runs_as_an_ordinary_user() -> Non
     product = {"api", "carillon", "domain", "examples", "graphql_plans", "infra", "jobs", "schema"}
     assert set(re.findall(r"^COPY (\w+) \./\1$", DOCKERFILE, re.MULTILINE)) == product
     assert product <= set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+    assert "\nCOPY pyproject.toml ./\n" in DOCKERFILE, "which says its version"
     [uid] = re.findall(r"useradd .*--uid (\d+)", DOCKERFILE)
     assert f"\nUSER {uid}\n" in DOCKERFILE
     assert "pip install" not in DOCKERFILE.rpartition("\nFROM ")[2], "what builds it stays behind"

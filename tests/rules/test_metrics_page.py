@@ -55,6 +55,7 @@ def test_no_label_could_hold_an_id_or_a_text_of_a_caller() -> None:
         "tenant",
         "to",
         "transport",
+        "version",
         "work",
     }
     assert {label for each in FIGURES for label in each.labels} == bounded

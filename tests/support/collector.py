@@ -33,6 +33,8 @@ class Collector:
     answer: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
     port: int = 0
     spans: list[Told] = field(default_factory=list)
+    versions: set[Any] = field(default_factory=set)
+    """Of those who told them."""
     bodies: list[bytes] = field(default_factory=list)
     """As they came over the wire, to look for what must not be in them."""
 
@@ -57,7 +59,9 @@ class Collector:
         self.bodies.append(body)
         request = ExportTraceServiceRequest.FromString(body)
         for resource in request.resource_spans:
-            service = _notes(resource.resource.attributes)["service.name"]
+            about = _notes(resource.resource.attributes)
+            service = about["service.name"]
+            self.versions.add(about.get("service.version"))
             for scope in resource.scope_spans:
                 self.spans += [_told(service, span) for span in scope.spans]
 

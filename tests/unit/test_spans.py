@@ -27,6 +27,7 @@ from infra.telemetry.spans import (
 from infra.telemetry.trace import current_traceparent, in_trace, is_sampled
 from infra.telemetry.tracing import open_tracing
 from infra.together import Together
+from infra.version import version
 from tests.support.collector import Collector, Told, collecting
 from tests.support.engine_fakes import settings_of
 from tests.support.processes import free_port
@@ -70,6 +71,7 @@ async def test_a_span_is_below_the_one_it_is_in() -> None:
     above = [named(collector, "inner").id, named(collector, "outer").id, "a" * 16]
     assert [told.parent for told in collector.spans] == above
     assert named(collector, "inner").notes == {"keys": 3}
+    assert collector.versions == {version()}
     assert named(collector, "sql").nanoseconds == pytest.approx(0.25e9, rel=0.2)
     assert outer.traceparent == f"00-{'1' * 32}-{named(collector, 'outer').id}-01"
 
