@@ -28,7 +28,7 @@ def _head(overview: Overview, now: datetime) -> Text:
     ended = sum(each.succeeded_per_second + each.failed_per_second for each in queues)
     parts = (
         f"Carillon {now:%H:%M:%S} UTC",
-        f"due {sum(each.due for each in queues):,}",
+        f"due {_due(sum(each.due for each in queues), more=any(each.more_due for each in queues))}",
         f"running {running:,} of {slots:,} slots",
         f"ended {ended:,.1f}/s",
         f"outbox {overview.outbox_events:,} ({duration(overview.outbox_oldest_seconds)})",
@@ -41,7 +41,7 @@ def _queues(queues: Iterable[QueueSeen]) -> RenderableType:
     for each in queues:
         table.add_row(
             Text(f"{printable(each.tenant)}/{printable(each.name)}{'  paused' if each.paused else ''}"),
-            f"{each.due:,}",
+            _due(each.due, more=each.more_due),
             _late(each.oldest_due_seconds if each.due else None),
             f"{each.running:,}",
             f"{each.succeeded_per_second + each.failed_per_second:,.1f}",
@@ -77,6 +77,10 @@ def _table(first: str, *others: str) -> Table:
     for each in others:
         table.add_column(each, justify="right", no_wrap=True)
     return table
+
+
+def _due(tasks: int, *, more: bool) -> str:
+    return f"{tasks:,}{'+' if more else ''}"
 
 
 def _late(seconds: float | None) -> Text:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MOST_WORKERS = 200
 LONGEST_INTERVAL = 3_600
+READ_LATER = 120
+"""Columns at least where no terminal says how many it has: the first line needs them."""
 
 Interval = Annotated[float, typer.Option(help="Seconds between two looks.", min=0.2, max=LONGEST_INTERVAL)]
 Queues = Annotated[int, typer.Option(help="How many are shown, the fullest first.", min=1, max=1_000)]
@@ -46,7 +48,8 @@ async def _show(settings: Settings, interval: float, queues: int, *, once: bool)
     from infra.system import SystemClock
 
     console = Console()
-    once = once or not console.is_terminal
+    if not console.is_terminal:
+        once, console = True, Console(width=max(console.width, READ_LATER))
     followed = not once and await may_change(settings)
     async with open_overviews(settings) as overviews:
         if followed:

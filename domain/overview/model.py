@@ -14,6 +14,8 @@ class QueueSeen:
     paused: bool
     due: int
     """Due and not yet started, counted up to 10,000 of each priority."""
+    more_due: bool
+    """Whether there may be more of them than were counted."""
     oldest_due_seconds: float
     running: int
     succeeded_per_second: float

@@ -17,17 +17,20 @@ ENDED_COLUMNS = "state, tenant, queue, scheduled_at, started_at, finished_at"
 QUEUES = f"""
 with waiting as materialized (
     select l.tenant, l.queue, w.* from (select * from lanes limit {LANES}) as l cross join lateral (
-        select count(*) as tasks, min(scheduled_at) as oldest from ({due_in("l", COUNTED)}) as due
+        select count(*) as tasks, count(*) >= $2 as more, min(scheduled_at) as oldest
+        from ({due_in("l", "$2")}) as due
     ) as w
     union all
-    select tenant, queue, count(*), min(scheduled_at) from (
+    select tenant, queue, count(*), sum(count(*)) over () >= $2, min(scheduled_at) from (
         select tenant, queue, scheduled_at from tasks
-        where state in ('SCHEDULED', 'RETRYING') and awaits_key limit {COUNTED}
+        where state in ('SCHEDULED', 'RETRYING') and awaits_key limit $2
     ) as parked group by tenant, queue
     union all
-    select tenant, queue, count(*), min(scheduled_at) from tasks where state = 'QUEUED' group by tenant, queue
+    select tenant, queue, count(*), false, min(scheduled_at) from tasks where state = 'QUEUED'
+    group by tenant, queue
 ), due as materialized (
-    select tenant, queue, sum(tasks)::int as tasks, min(oldest) as oldest from waiting group by tenant, queue
+    select tenant, queue, sum(tasks)::int as tasks, bool_or(more) as more, min(oldest) as oldest
+    from waiting group by tenant, queue
 ), running as materialized (
     select tenant, queue, count(*)::int as tasks from tasks where state = 'RUNNING' group by tenant, queue
 ), ended as materialized (
@@ -55,6 +58,7 @@ with waiting as materialized (
     union select tenant, queue, false from rates
 )
 select k.tenant, k.name, bool_or(k.paused) as paused, coalesce(max(due.tasks), 0) as due,
+    coalesce(bool_or(due.more), false) as more_due,
     coalesce(extract(epoch from now() - min(due.oldest)), 0)::float8 as oldest_due_seconds,
     coalesce(max(running.tasks), 0) as running,
     coalesce(max(rates.succeeded), 0)::float8 as succeeded_per_second,
@@ -79,12 +83,13 @@ group by w.id order by w.name, w.id limit $1
 class PostgresOverviews:
     """Implements domain.overview.ports.Overviews."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, counted: int = COUNTED) -> None:
         self._database = database
+        self._counted = counted
 
     async def read(self, queues: int, workers: int) -> Overview:
         async with self._database.work("overview") as connection:
-            busy = await connection.fetch(QUEUES, queues)
+            busy = await connection.fetch(QUEUES, queues, self._counted)
             there = await connection.fetch(WORKERS, workers)
             outbox = await connection.fetchrow(DEPTH, PARTITIONS)
         assert outbox is not None, "an aggregate always answers"

@@ -31,8 +31,8 @@ NOW = datetime(2030, 1, 31, 8, 15, tzinfo=UTC)
 pytestmark = pytest.mark.postgres
 
 
-async def seen(storage: Storage, queues: int = 10, workers: int = 10) -> Overview:
-    return await PostgresOverviews(storage.database).read(queues, workers)
+async def seen(storage: Storage, queues: int = 10, workers: int = 10, counted: int = 10_000) -> Overview:
+    return await PostgresOverviews(storage.database, counted).read(queues, workers)
 
 
 def shown(overview: Overview, width: int = 120) -> str:
@@ -80,6 +80,25 @@ async def test_the_fullest_queues_come_first_and_no_more_than_asked_for(storage:
     assert [each.name for each in (await seen(storage, queues=2)).queues] == ["c", "b"]
 
 
+async def test_what_is_not_counted_to_its_end_says_so(storage: Storage) -> None:
+    await storage.added(
+        *(due_in(-1, queue="full") for _ in range(4)), *(due_in(-1, queue="mail") for _ in range(2))
+    )
+    await storage.added(*(due_in(-1, queue="keyed") for _ in range(4)))
+    await storage.execute("update tasks set awaits_key = true where queue = 'keyed'")
+    overview = await seen(storage, counted=3)
+    assert {(each.name, each.due, each.more_due) for each in overview.queues} == {
+        ("full", 3, True),
+        ("keyed", 3, True),
+        ("mail", 2, False),
+    }
+    told = shown(overview)
+    assert "due 8+" in told
+    assert re.search(r"acme/full +3\+ ", told)
+    assert re.search(r"acme/mail +2 ", told)
+    assert "+" not in shown(await seen(storage))
+
+
 async def test_a_worker_whose_lease_ended_stands_out(storage: Storage) -> None:
     worker = await storage.a_worker()
     await storage.lapse(worker)
@@ -117,9 +136,9 @@ def test_a_duration_is_told_in_the_largest_unit_that_fits(seconds: float, text: 
     assert duration(seconds) == text
 
 
-def command(storage: Storage, *arguments: str) -> Command:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CARILLON_")}
-    environment = kept | {"CARILLON_DATABASE_URL": storage.url, "TERM": "xterm", "COLUMNS": "120"}
+def command(storage: Storage, *arguments: str, **variables: str) -> Command:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CARILLON_", "COLUMNS"))}
+    environment = kept | {"CARILLON_DATABASE_URL": storage.url, "TERM": "xterm"} | variables
     return partial(
         asyncio.create_subprocess_exec,
         *(sys.executable, "-m", "api.cli", "top", *arguments),
@@ -129,17 +148,21 @@ def command(storage: Storage, *arguments: str) -> Command:
 
 
 async def test_the_command_looks_once_where_there_is_no_terminal(storage: Storage) -> None:
+    await storage.a_worker(slots=1_000)
     await storage.added(a_task(queue="mail"), due_in(-timedelta(minutes=2).total_seconds(), queue="mail"))
     process = await command(storage)(stdout=asyncio.subprocess.PIPE)
     told, _ = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0
     assert "acme/mail" in told.decode()
+    assert re.match(r"Carillon [\d:]+ UTC .* outbox .*\)\n", told.decode()), "on one line, however long"
     assert re.search(r"\b2\.\d min", told.decode()), "of the two, and what starting the command took"
 
 
 async def test_in_a_terminal_it_follows_until_it_is_interrupted(storage: Storage) -> None:
     master, slave = os.openpty()
-    process = await command(storage, "--interval", "0.2")(stdin=slave, stdout=slave, stderr=slave)
+    process = await command(storage, "--interval", "0.2", COLUMNS="120")(
+        stdin=slave, stdout=slave, stderr=slave
+    )
     os.close(slave)
     try:
         async with asyncio.timeout(30):
