@@ -10,7 +10,7 @@ from functools import partial
 from uuid import UUID
 
 from domain.actions.model import Failed, Outcome, Snoozed, Succeeded, TimedOut
-from domain.attempts.model import Started
+from domain.attempts.model import Started, is_last
 from infra.telemetry.spans import span
 from infra.telemetry.trace import in_trace
 from jobs.metrics import JobMetrics
@@ -152,13 +152,22 @@ class LiveAttempts:
         self._metrics.running.set(len(self._live))
         self._metrics.duration.observe(seconds)
         with in_trace(live.started.traceparent):
-            level = logging.DEBUG if isinstance(ending, Succeeded | Snoozed) else logging.INFO
-            log.log(level, "an attempt ended", extra=_told(live.started, ending, seconds))
+            log.log(
+                _level(live.started, ending), "an attempt ended", extra=_told(live.started, ending, seconds)
+            )
             self._ended(live.started, ending)
 
 
 def _notes(started: Started) -> dict[str, str | int]:
     return {"carillon.task": str(started.task_id), "carillon.attempt": started.number}
+
+
+def _level(started: Started, ending: Ending) -> int:
+    if isinstance(ending, HandBack):
+        return logging.INFO
+    if is_last(started, ending):
+        return logging.WARNING  # somebody has to look at it
+    return logging.DEBUG if isinstance(ending, Succeeded | Snoozed) else logging.INFO
 
 
 def _told(started: Started, ending: Ending, seconds: float) -> dict[str, object]:

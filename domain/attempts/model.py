@@ -110,9 +110,20 @@ def settle(started: Started, outcome: Outcome, draw: float) -> Settled:
             return _failed(started, AttemptState.FAILED, outcome, draw)
 
 
+def is_last(started: Started, outcome: Outcome) -> bool:
+    """Whether the task has failed with it: it is not tried again."""
+    match outcome:
+        case Failed(retryable=False):
+            return True
+        case Failed() | TimedOut():
+            return started.counted >= started.retry.max_attempts
+        case _:
+            return False
+
+
 def _failed(started: Started, state: AttemptState, failed: Failed, draw: float) -> Settled:
     error = _error(failed)
-    if not failed.retryable or started.counted >= started.retry.max_attempts:
+    if is_last(started, failed):
         return _settled(started, state, TaskState.FAILED, **error)
     delay = started.retry.delay(started.counted, draw)
     if failed.after is not None:

@@ -121,9 +121,9 @@ class LoadedHandlers:
             if asked_to_stop():
                 raise
             # The handler cancelled something of its own and let that escape: nobody asked this attempt to stop.
-            return self._ending(error)
+            return self._ending(error, call)
         except (Exception, SystemExit) as error:  # noqa: BLE001  what a handler raises is its outcome
-            return self._ending(error)
+            return self._ending(error, call)
 
     async def _in_a_thread(
         self, mark: Marked, arguments: dict[str, Any], call: Call, reporter: Reporter
@@ -136,7 +136,7 @@ class LoadedHandlers:
             try:
                 return Succeeded(kept(mark.function(**arguments)))
             except (Exception, SystemExit) as error:  # noqa: BLE001  what a handler raises is its outcome
-                return self._ending(error)
+                return self._ending(error, call)
 
         done = await self._threads.start(work)
         try:
@@ -156,7 +156,7 @@ class LoadedHandlers:
             )
         return Snoozed(max(until, now))
 
-    def _ending(self, error: BaseException) -> Outcome:
+    def _ending(self, error: BaseException, call: Call) -> Outcome:
         match error:
             case Retry():
                 after = None if error.after is None else error.after.total_seconds()
@@ -170,7 +170,8 @@ class LoadedHandlers:
             case ResultError():
                 return _failed("InvalidResult", str(error), retryable=False)
             case _:
-                logger.info("a handler raised", extra={"exception": _where(error)})
+                about = {"task": str(call.task_id), "attempt": call.attempt}
+                logger.info("a handler raised", extra={**about, "exception": _where(error)})
                 return _failed(type(error).__name__, str(error))
 
 

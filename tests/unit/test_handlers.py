@@ -226,6 +226,24 @@ async def test_what_a_handler_raises_becomes_its_outcome(
         assert await run(in_a_thread) == outcome
 
 
+async def test_what_a_handler_raises_is_logged_with_its_task_and_attempt(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @handler
+    async def on_the_loop() -> None:
+        raise KeyError("x")
+
+    @handler
+    def in_a_thread() -> None:
+        raise KeyError("x")
+
+    caplog.set_level("INFO")
+    for each in (on_the_loop, in_a_thread):
+        await run(each)
+    raised = [vars(record) for record in caplog.records if record.getMessage() == "a handler raised"]
+    assert [(each["task"], each["attempt"]) for each in raised] == [(str(CALL.task_id), CALL.attempt)] * 2
+
+
 def nested(levels: int) -> list[Any]:
     result: list[Any] = []
     for _ in range(levels):

@@ -268,7 +268,8 @@ async def test_a_result_that_cannot_be_stored_fails_alone() -> None:
     assert len(work.engine.rows[poison].outcomes) == 1
 
 
-async def test_a_failure_is_tried_again_and_a_last_one_is_not() -> None:
+async def test_a_failure_is_tried_again_and_a_last_one_is_not(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     work = Work({"fail": answering(Failed(type="Boom", message="boom"))})
     task = work.engine.add_run("fail")
     async with work.runner() as runner:
@@ -279,6 +280,30 @@ async def test_a_failure_is_tried_again_and_a_last_one_is_not() -> None:
         await runner.take([task])
         await until(lambda: work.state(task) == "FAILED")
     assert work.ended("failed") == 2
+    ends = [record for record in caplog.records if record.getMessage() == "an attempt ended"]
+    assert [record.levelname for record in ends] == ["INFO", "WARNING"]
+    assert {vars(record)["task"] for record in ends} == {str(task)}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "level"),
+    [
+        (Failed(type="Boom", message="", retryable=False), "WARNING"),
+        (Snoozed(NOON), "DEBUG"),
+        (Succeeded(), "DEBUG"),
+    ],
+)
+async def test_only_what_fails_for_good_is_a_warning(
+    outcome: Outcome, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    work = Work({"end": answering(outcome)})
+    task = work.engine.add_run("end")
+    async with work.runner() as runner:
+        await runner.take([task])
+        await until(lambda: work.state(task) != "RUNNING")
+    [record] = [record for record in caplog.records if record.getMessage() == "an attempt ended"]
+    assert record.levelname == level
 
 
 @pytest.mark.parametrize("limited", [False, True])
