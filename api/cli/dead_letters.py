@@ -38,9 +38,9 @@ def list_(tenant: Tenant = None) -> None:
 
     async def tell(service: DeadLetterService) -> None:
         found = await service.all()
-        typer.echo("\t".join(("id", "tenant", "at", "what")))
+        typer.echo("\t".join(("id", "tenant", "at", "what", "title", "action")))
         for letter in found.items:
-            typer.echo("\t".join(map(printable, _columns(letter))))
+            typer.echo("\t".join(map(printable, (*_columns(letter), *_task_of(letter)))))
         if found.unseen:
             typer.echo(
                 "There may be more than can be looked at: replay or purge some, and list again.", err=True
@@ -70,19 +70,18 @@ def show(
 @dead_letters.command()
 def replay(ids: Ids = None, of: Of = None, tenant: Tenant = None) -> None:
     """Runs tasks again, and gives events back to be handled. What is none any more is passed over."""
-    _refuse_unless_one(ids, of)
+    chosen = _chosen(ids, of)
 
     async def give_back(service: DeadLetterService) -> None:
         typer.echo(f"Replayed: {await service.replay(chosen)}.")
 
-    chosen = _chosen(ids, of)
     _with_service(tenant, give_back, chosen)
 
 
 @dead_letters.command()
 def purge(ids: Ids = None, of: Of = None, tenant: Tenant = None, yes: Yes = False) -> None:
     """Deletes them for good; asks first."""
-    _refuse_unless_one(ids, of)
+    chosen = _chosen(ids, of)
     if not yes:
         which = f"all of {of}" if of else ", ".join(ids or [])
         typer.confirm(f"Delete {printable(which)} for good?", abort=True, err=True)
@@ -90,20 +89,25 @@ def purge(ids: Ids = None, of: Of = None, tenant: Tenant = None, yes: Yes = Fals
     async def delete(service: DeadLetterService) -> None:
         typer.echo(f"Purged: {await service.purge(chosen)}.")
 
-    chosen = _chosen(ids, of)
     _with_service(tenant, delete, chosen)
 
 
-def _refuse_unless_one(ids: list[str] | None, of: str | None) -> None:
+def _chosen(ids: list[str] | None, of: str | None) -> dict[str, Chosen]:
+    """By kinds that there are: what is chosen wrongly is refused before anything is asked."""
     if bool(ids) == bool(of):
         typer.echo("Say which: either ids, or --of a kind.", err=True)
         raise typer.Exit(BAD_SETTINGS)
-
-
-def _chosen(ids: list[str] | None, of: str | None) -> dict[str, Chosen]:
     from domain.dead_letters.model import Chosen, named
+    from infra.bootstrap import dead_letter_kinds
 
-    return named(ids or []) if of is None else {of: Chosen()}
+    chosen = named(ids or []) if of is None else {of: Chosen()}
+    known = dead_letter_kinds(read_command_settings())
+    if missing := [kind for kind in chosen if kind not in known]:
+        kinds = ", ".join(known)
+        told = f"There are no dead letters of {printable(missing[0])} here: {kinds} are the kinds."
+        typer.echo(told, err=True)
+        raise typer.Exit(1)
+    return chosen
 
 
 def _with_service(
@@ -122,18 +126,14 @@ async def _used(
     kinds: Collection[str] | None,
     use: Callable[[DeadLetterService], Awaitable[None]],
 ) -> None:
-    from infra.bootstrap import CannotStart, open_dead_letters
+    from infra.bootstrap import open_dead_letters
 
     async with open_dead_letters(settings, tenant, kinds) as service:
-        known = ", ".join(service.kinds)
-        if missing := [kind for kind in kinds or () if kind not in service.kinds]:
-            raise CannotStart(
-                f"There are no dead letters of {printable(missing[0])} here: {known} are the kinds."
-            )
+        looked_at = ", ".join(service.kinds)
         await use(service)
     if settings.embedded and kinds is None:
         typer.echo(
-            f"Looked at: {known}. Events that a running `carillon dev` could not handle are in its own "
+            f"Looked at: {looked_at}. Events that a running `carillon dev` could not handle are in its own "
             "process: ask it for `deadLetters` over GraphQL.",
             err=True,
         )
@@ -142,6 +142,15 @@ async def _used(
 def _columns(letter: DeadLetter) -> tuple[str, ...]:
     at = "-" if letter.at is None else letter.at.strftime("%Y-%m-%dT%H:%M:%SZ")
     return letter.id, letter.tenant or "-", at, letter.what
+
+
+def _task_of(letter: DeadLetter) -> tuple[str, str]:
+    """Its title, and what it was to do; of what is of no one task, neither. A URL may be secret in part."""
+    told = letter.content
+    if not isinstance(told, dict) or "title" not in told:
+        return "-", "-"
+    action = told.get("action") or {"kind": told.get("action_kind", "-")}
+    return str(told["title"]), " ".join(str(action[key]) for key in ("kind", "handler") if key in action)
 
 
 def _whole(letter: DeadLetter) -> str:

@@ -9,7 +9,7 @@ from infra.bootstrap.commands import (
     open_token_service,
     reencrypt_database,
 )
-from infra.bootstrap.dead_letters import open_dead_letters
+from infra.bootstrap.dead_letters import dead_letter_kinds, open_dead_letters
 from infra.bootstrap.opening import open_services
 from infra.bootstrap.services import ApiServices, Services
 from infra.embedded_postgres.errors import CannotStart
@@ -18,6 +18,7 @@ __all__ = [
     "ApiServices",
     "CannotStart",
     "Services",
+    "dead_letter_kinds",
     "may_change",
     "migrate_database",
     "open_api_services",

@@ -16,11 +16,18 @@ from infra.bootstrap.loading import load_keys
 from infra.breakers import BreakerBoard
 from infra.encryption.headers import HeaderSeals
 from infra.live.dead_letter_metrics import DeadLetterMetrics
+from infra.live.delivery import DURABLE_CONSUMERS
 from infra.postgres.set_aside import KIND as OUTBOX
 from infra.postgres.set_aside import PostgresSetAside
 from infra.postgres.tasks import PostgresTasks
 from infra.rabbit.bus import open_rabbit_bus
 from infra.settings import Settings
+
+
+def dead_letter_kinds(settings: Settings) -> tuple[str, ...]:
+    """Those there are with these settings, in the order of `open_dead_letters`."""
+    consumers = () if settings.amqp_url is None else tuple(DURABLE_CONSUMERS)
+    return (TASK, *consumers, OUTBOX)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from domain.actions.model import Http, Run
 from infra.rabbit.bus import RabbitBus
 from infra.rabbit.event_wire import failed_message
 from infra.rabbit.publisher import Outgoing
@@ -84,6 +85,31 @@ async def test_all_kinds_are_listed_shown_replayed_and_purged(
     assert await commands.ids() == {found["notifier"]}
     assert (await commands.run("purge", "--of", "notifier", "--yes"))[:2] == (0, "Purged: 1.\n")
     assert await commands.ids() == set()
+
+
+async def test_a_list_says_what_each_was_to_do(storage: Storage, bus: RabbitBus, namespace: str) -> None:
+    commands = Commands(storage, namespace)
+    await storage.added(
+        a_task(title="Sweep\tthe yard", action=Run(handler="echo", payload={"a": 1})),
+        a_task(title="Call", action=Http(url="https://example.org/?key=hunter2")),
+    )
+    await storage.execute("update tasks set state = 'FAILED', finished_at = now()")
+    _, said, _ = await commands.run("list")
+    head, *rows = [line.split("\t") for line in said.splitlines()]
+    assert head == ["id", "tenant", "at", "what", "title", "action"]
+    assert {tuple(row[4:]) for row in rows if row[0].startswith("task:")} == {
+        ("Sweep?the yard", "RUN echo"),
+        ("Call", "HTTP"),
+    }
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize("unknown", [("--of", "tasks"), ("tasks:0192",)])
+async def test_a_kind_there_is_not_is_refused_before_anything_is_asked(
+    storage: Storage, namespace: str, unknown: tuple[str, ...]
+) -> None:
+    told = "There are no dead letters of tasks here: task, notifier, outbox are the kinds.\n"
+    assert await Commands(storage, namespace).run("purge", *unknown, answer=b"y\n") == (1, "", told)
 
 
 async def test_which_ones_has_to_be_said(storage: Storage, namespace: str) -> None:
