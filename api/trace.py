@@ -25,6 +25,8 @@ SERVER_ERROR = 500
 NOT_NOW = 503
 """What we answer on purpose, maybe thousands of times a second, while something is gone or too much asked."""
 ROUTES = frozenset({"/", "/graphql", "/health/liveness", "/health/readiness", "/metrics"})
+PROBES = frozenset({"/health/readiness", "/metrics"})
+"""They wait for what is gone, each time and only so long; whoever met that first has logged it."""
 METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 
 
@@ -79,17 +81,17 @@ class Traced:
         self._log(method, route, status, seconds)
 
     def _log(self, method: str, route: str, status: int, seconds: float) -> None:
-        reason = self._reason_to_log(status, seconds)
+        reason = self._reason_to_log(route, status, seconds)
         self._metrics.requests_logged[reason or "not"].inc()
         if reason is not None:
             about = {"method": method, "route": route, "status": status, "seconds": round(seconds, 3)}
             level = logging.INFO if reason == "drawn" else logging.WARNING
             log.log(level, "a request", extra={"reason": reason, **about})
 
-    def _reason_to_log(self, status: int, seconds: float) -> str | None:
+    def _reason_to_log(self, route: str, status: int, seconds: float) -> str | None:
         if status >= SERVER_ERROR and status != NOT_NOW:
             return "failed"
-        if seconds >= SLOW:
+        if seconds >= SLOW and route not in PROBES:
             return "slow"
         return "drawn" if self._draw() < self._log_share else None
 

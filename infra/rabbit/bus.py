@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aio_pika.abc import AbstractConnection
 from prometheus_client import CollectorRegistry, Counter
 
+from domain.errors import Unavailable
 from infra.background import Background, background
 from infra.breakers import Breaker
 from infra.live.delivery import DURABLE_CONSUMERS
@@ -17,7 +18,7 @@ from infra.live.event_metrics import EventMetrics
 from infra.live.signal_metrics import SignalMetrics
 from infra.rabbit.dead_letters import RabbitDeadLetters
 from infra.rabbit.events import RabbitEvents
-from infra.rabbit.faults import told_as_unavailable
+from infra.rabbit.faults import DEPENDENCY, told_as_unavailable
 from infra.rabbit.hand_over import RabbitHandOver
 from infra.rabbit.link import Link, open_link
 from infra.rabbit.names import Names
@@ -46,7 +47,9 @@ class RabbitBus:
         return self.dead
 
     async def dead_letters(self) -> Mapping[str, int]:
-        """How many lie in each queue of dead letters. Raises Unavailable."""
+        """How many lie in each queue of dead letters. Raises Unavailable, at once without a connection."""
+        if self.publishing.session is None:
+            raise Unavailable(DEPENDENCY)
         with told_as_unavailable():
             async with asyncio.timeout(CHECK_TIMEOUT):
                 connection = (await self.publishing.ready()).connection

@@ -91,6 +91,22 @@ async def test_a_publish_fails_in_time_and_the_next_succeeds_once_rabbitmq_is_ba
         await bus.check()
 
 
+async def test_nobody_waits_for_dead_letters_to_be_counted_while_rabbitmq_is_gone(
+    proxy: TcpProxy, namespace: str
+) -> None:
+    async with open_rabbit(namespace, proxy.url) as bus:
+        await bus.dead_letters()
+        await proxy.refuse()
+        await until(lambda: bus.publishing.session is None)
+        began = time.monotonic()
+        with pytest.raises(Unavailable, match="RabbitMQ"):
+            await bus.dead_letters()
+        assert time.monotonic() - began < 0.5
+        await proxy.accept()
+        await until(lambda: bus.publishing.session is not None, 15)
+        assert await bus.dead_letters() == {NAME: 0, "tasks": 0}
+
+
 async def test_events_published_while_connections_are_cut_all_arrive_in_order(
     proxy: TcpProxy, direct: RabbitBus, namespace: str
 ) -> None:

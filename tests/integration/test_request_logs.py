@@ -18,7 +18,13 @@ DRAWS = (0.009, 0.5, 0.02, 0.999)
 REASONS = ("failed", "slow", "drawn", "not")
 
 
-async def answered(registry: CollectorRegistry, requests: int, status: int = 200, share: float = 0.01) -> None:
+async def answered(
+    registry: CollectorRegistry,
+    requests: int,
+    status: int = 200,
+    share: float = 0.01,
+    place: str = "/graphql?query=hunter2",
+) -> None:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         await settle_down()
         await send({"type": "http.response.start", "status": status, "headers": []})
@@ -29,7 +35,7 @@ async def answered(registry: CollectorRegistry, requests: int, status: int = 200
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://here") as client:
         for _ in range(requests):
-            await client.post("/graphql?query=hunter2", json={"query": "hunter2"})
+            await client.post(place, json={"query": "hunter2"})
 
 
 def counted(registry: CollectorRegistry) -> dict[str, float | None]:
@@ -92,6 +98,17 @@ async def test_a_request_that_took_long_is_logged(
     await answered(registry, 2, share=0)
     assert lines(caplog) == [("WARNING", "slow")] * 2
     assert counted(registry) == {"failed": 0, "slow": 2, "drawn": 0, "not": 0}
+
+
+@pytest.mark.parametrize("place", ["/metrics", "/health/readiness"])
+async def test_probes_that_wait_for_what_is_gone_are_not_logged_each_time(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr(trace, "SLOW", 0.0)
+    registry = CollectorRegistry()
+    await answered(registry, 2, share=0, place=place)
+    assert lines(caplog) == []
+    assert counted(registry) == {"failed": 0, "slow": 0, "drawn": 0, "not": 2}
 
 
 @pytest.mark.parametrize("begun", [False, True])
