@@ -19,6 +19,7 @@ from infra.settings import Settings
 from infra.telemetry.logs import configure_logs
 from infra.telemetry.tracing import open_tracing
 from infra.telemetry.watchdog import watched_loop
+from infra.unknown_settings import warn_of_unknown_settings
 from jobs.metrics import JobMetrics
 from jobs.metrics_page import metrics_page
 from jobs.notifier import run_notifier
@@ -40,6 +41,7 @@ class Part(StrEnum):
 def run_process(settings: Settings, part: Part) -> NoReturn:
     """Ends this process: with 0 after a clean stop, with 1 when the part could not go on."""
     configure_logs(settings)
+    warn_of_unknown_settings()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(_main(settings, part))

@@ -19,8 +19,10 @@ def run(settings: Settings, work: Coroutine[Any, Any, None], leave: Callable[[in
 
     from infra.bootstrap import CannotStart  # noqa: PLC0415  the same
     from infra.telemetry.logs import configure_logs  # noqa: PLC0415  the same
+    from infra.unknown_settings import warn_of_unknown_settings  # noqa: PLC0415  the same
 
     configure_logs(settings)
+    warn_of_unknown_settings()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(work)

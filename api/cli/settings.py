@@ -8,7 +8,9 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from api.cli.printable import printable
 from infra.settings import Settings
+from infra.unknown_settings import unknown_here
 
 SERVICES = ("database_url", "redis_url", "amqp_url")
 BAD_SETTINGS = 2
@@ -64,6 +66,6 @@ def _variable(name: str) -> str:
 
 
 def _refuse(lines: list[str]) -> NoReturn:
-    for line in lines:
-        typer.echo(line, err=True)
+    for line in [*lines, *unknown_here()]:
+        typer.echo(printable(line), err=True)
     raise typer.Exit(BAD_SETTINGS)
