@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -17,6 +18,8 @@ from infra.garbage import spare_what_stands
 from infra.settings import Settings
 from infra.telemetry.tracing import open_tracing
 from infra.telemetry.watchdog import watched_loop
+
+log = logging.getLogger(__name__)
 
 Companion = Callable[[ApiServices], AbstractAsyncContextManager[None]]
 """What runs beside the API in the same process, on the same services."""
@@ -33,7 +36,7 @@ async def serve(
 
     Raises infra.bootstrap.CannotStart.
     """
-    stop = _Stop()
+    stop = _Stop(part)
     try:
         async with (
             open_api_services(settings) as services,
@@ -59,7 +62,8 @@ async def serve(
 class _Stop:
     """What a signal does: while things are being opened it undoes that; later it lets the server drain."""
 
-    def __init__(self) -> None:
+    def __init__(self, part: str) -> None:
+        self._part = part
         self.asked = False
         self.server: Server | None = None
         self._task = asyncio.current_task()
@@ -67,6 +71,8 @@ class _Stop:
             asyncio.get_running_loop().add_signal_handler(number, self._ask)
 
     def _ask(self) -> None:
+        if not self.asked:
+            log.info("%s is stopping: what runs may end first", self._part)
         if self.server is not None:
             self.server.should_exit = True
         elif self._task is not None and not self.asked:

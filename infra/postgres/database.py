@@ -123,7 +123,9 @@ class Database:
         tenants: Pool,
         limit: float,
         metrics: DatabaseMetrics,
-        reading: Reading | None = None,
+        *,
+        reading: Reading | None,
+        name: str,
     ) -> None:
         self._everyones = everyones
         self._tenants = tenants
@@ -132,6 +134,7 @@ class Database:
         """Seconds a piece of work may last."""
         self._metrics = metrics
         self._reading = reading
+        self._name = name
         self._down = False
         self._broken_off = 0
         self._breaking_off = Spell(
@@ -242,7 +245,8 @@ class Database:
             self._broken_off += 1
         elif not self._down:
             self._down = True
-            log.error("PostgreSQL does not answer as it should: %s: %s", kind, fault, extra={"work": name})
+            about = {"work": name, "pool": self._name}
+            log.error("PostgreSQL does not answer as it should: %s: %s", kind, fault, extra=about)
 
     def _answered_since(self, began: float) -> bool:
         """Others were answered meanwhile: one piece of work that is late says nothing of PostgreSQL."""
@@ -266,7 +270,7 @@ class Database:
             log.debug("sql", extra={"work": name, "milliseconds": round(seconds * 1000, 2)})
         if self._down:
             self._down = False
-            log.info("PostgreSQL answers again")
+            log.info("PostgreSQL answers again", extra={"pool": self._name})
         said = self._refused.pop(name, None)
         if said is not None and said not in self._refused.values():
             log.info("the database is as needed again: no more %s", said)
@@ -299,7 +303,7 @@ async def open_database(
     ):
         metrics.watch(name, everyones)
         metrics.watch(f"{name}_tenants", tenants)
-        yield Database(everyones, tenants, limit, metrics, reading)
+        yield Database(everyones, tenants, limit, metrics, reading=reading, name=name)
 
 
 @asynccontextmanager

@@ -64,6 +64,33 @@ async def test_what_a_cut_off_process_has_locked_is_free_once_its_work_should_ha
             await connection.execute(LOCK)
 
 
+async def test_which_connections_met_an_outage_and_its_end_is_logged(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with (
+        open_proxy(database_url) as proxy,
+        open_database(proxy.url, size=1, limit=5, metrics=metrics(), name="main") as one,
+        open_database(proxy.url, size=1, limit=5, metrics=metrics(), name="engine") as other,
+    ):
+        await proxy.refuse()
+        for each in (one, other):
+            with pytest.raises(Unavailable):
+                async with each.work("test"):
+                    pass
+        await proxy.accept()
+        for each in (one, other):
+            async with each.work("test") as connection:
+                await connection.execute("select")
+    told = [vars(record) for record in caplog.records if record.name == "infra.postgres.database"]
+    assert [(each["levelname"], each["pool"]) for each in told] == [
+        ("ERROR", "main"),
+        ("ERROR", "engine"),
+        ("INFO", "main"),
+        ("INFO", "engine"),
+    ]
+
+
 async def test_of_several_hosts_the_one_that_takes_writes_is_used(database_url: str) -> None:
     async with open_proxy(database_url) as proxy:
         place = urlsplit(proxy.url)

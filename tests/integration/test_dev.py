@@ -24,6 +24,7 @@ async def test_it_prints_a_task_that_works_as_it_stands_and_stops_by_ctrl_c(tmp_
         assert answer.json()["data"]["createTask"]["errors"] == []
         dev.running.send_signal(signal.SIGINT)
         assert await dev.ended() == 0
+        assert dev.said().count("dev is stopping") == 1
         assert "Traceback" not in dev.said()
 
 
