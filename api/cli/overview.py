@@ -28,10 +28,11 @@ def _head(overview: Overview, now: datetime) -> Text:
     ended = sum(each.succeeded_per_second + each.failed_per_second for each in queues)
     parts = (
         f"Carillon {now:%H:%M:%S} UTC",
-        f"due {_due(sum(each.due for each in queues), more=any(each.more_due for each in queues))}",
+        f"due {_counted(sum(each.due for each in queues), more=any(each.more_due for each in queues))}",
         f"running {running:,} of {slots:,} slots",
         f"ended {ended:,.1f}/s",
-        f"outbox {overview.outbox_events:,} ({duration(overview.outbox_oldest_seconds)})",
+        f"outbox {_counted(overview.outbox_events, more=overview.more_outbox_events)}"
+        f" ({duration(overview.outbox_oldest_seconds)})",
     )
     return Text("   ".join(parts), style="bold")
 
@@ -41,7 +42,7 @@ def _queues(queues: Iterable[QueueSeen]) -> RenderableType:
     for each in queues:
         table.add_row(
             Text(f"{printable(each.tenant)}/{printable(each.name)}{'  paused' if each.paused else ''}"),
-            _due(each.due, more=each.more_due),
+            _counted(each.due, more=each.more_due),
             _late(each.oldest_due_seconds if each.due else None),
             f"{each.running:,}",
             f"{each.succeeded_per_second + each.failed_per_second:,.1f}",
@@ -79,8 +80,8 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _due(tasks: int, *, more: bool) -> str:
-    return f"{tasks:,}{'+' if more else ''}"
+def _counted(number: int, *, more: bool) -> str:
+    return f"{number:,}{'+' if more else ''}"
 
 
 def _late(seconds: float | None) -> Text:

@@ -42,5 +42,7 @@ class Overview:
     """The fullest first."""
     workers: list[WorkerSeen]
     outbox_events: int
-    """Not yet published."""
+    """Not yet published, counted up to 100,000."""
+    more_outbox_events: bool
+    """Whether there may be more of them than were counted."""
     outbox_oldest_seconds: float

@@ -33,7 +33,8 @@ where partition = any($1) and seq > $2 and seq not in (select unnest($4::bigint[
 # No relay leads this partition: what cannot be read is kept there, and holds up nothing.
 SET_ASIDE = "update outbox set partition = -1 where seq = any($1)"
 REMOVE = "delete from outbox where seq = any($1)"
-DEPTH = """
+COUNTED = 100_000
+DEPTH = f"""
 select count(*) as depth, coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as age
 from (
     select created_at from outbox
@@ -41,7 +42,7 @@ from (
         select min(coalesce(f.seq, 0)) from generate_series(0, $1 - 1) as p
         left join outbox_floors as f on f.partition = p
     )
-    order by seq limit 100000
+    order by seq limit {COUNTED}
 ) as waiting
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from domain.overview.model import Overview, QueueSeen, WorkerSeen
 from infra.postgres.database import Database
 from infra.postgres.lanes import due_in
+from infra.postgres.outbox import COUNTED as OUTBOX_COUNTED
 from infra.postgres.outbox import DEPTH, PARTITIONS
 
 LANES = 2_000
@@ -97,5 +98,6 @@ class PostgresOverviews:
             queues=[QueueSeen(**record) for record in busy],
             workers=[WorkerSeen(**record) for record in there],
             outbox_events=outbox["depth"],
+            more_outbox_events=outbox["depth"] >= OUTBOX_COUNTED,
             outbox_oldest_seconds=outbox["age"],
         )

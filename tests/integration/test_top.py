@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from io import StringIO
@@ -97,6 +98,7 @@ async def test_what_is_not_counted_to_its_end_says_so(storage: Storage) -> None:
     assert re.search(r"acme/full +3\+ ", told)
     assert re.search(r"acme/mail +2 ", told)
     assert "+" not in shown(await seen(storage))
+    assert "outbox 7+ (" in shown(replace(overview, outbox_events=7, more_outbox_events=True))
 
 
 async def test_a_worker_whose_lease_ended_stands_out(storage: Storage) -> None:
