@@ -57,6 +57,11 @@ OUTAGES = (
 )
 
 
+def unavailable(fault: BaseException) -> Unavailable:
+    """What one of the OUTAGES is told as."""
+    return Unprepared("PostgreSQL") if isinstance(fault, REFUSALS) else Unavailable("PostgreSQL")
+
+
 _NOTES = {"db.system.name": "postgresql"}
 
 
@@ -195,8 +200,7 @@ class Database:
             if isinstance(fault, TimeoutError) and not told_late:
                 raise
             self._note_failure(name, tenant, fault, began)
-            told = Unprepared if isinstance(fault, REFUSALS) else Unavailable
-            raise told("PostgreSQL") from fault
+            raise unavailable(fault) from fault
         seconds = time.perf_counter() - began
         note_span(name, seconds, "client", notes=_NOTES)
         self._note_success(name, seconds)

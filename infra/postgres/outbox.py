@@ -10,10 +10,9 @@ from typing import Any
 
 import asyncpg
 
-from domain.errors import Unavailable
 from domain.live.outbox import Pending
 from infra.live.event_reading import read_event
-from infra.postgres.database import OUTAGES, Connection, Database, connection_settings
+from infra.postgres.database import OUTAGES, Connection, Database, connection_settings, unavailable
 from infra.postgres.outbox_floor import OutboxFloor
 
 log = logging.getLogger(__name__)
@@ -65,7 +64,7 @@ class PostgresOutbox:
                 server_settings=connection_settings(self._limit),
             )
         except (*OUTAGES, TimeoutError) as fault:
-            raise Unavailable("PostgreSQL") from fault
+            raise unavailable(fault) from fault
         try:
             yield PostgresOutboxLead(connection)
         finally:
@@ -124,4 +123,4 @@ class PostgresOutboxLead:
         try:
             return await self._connection.fetch(statement, *arguments)
         except (*OUTAGES, TimeoutError) as fault:
-            raise Unavailable("PostgreSQL") from fault
+            raise unavailable(fault) from fault

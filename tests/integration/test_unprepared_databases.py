@@ -15,6 +15,7 @@ from infra.encryption.headers import HeaderSeals
 from infra.postgres.database import DatabaseMetrics, open_database
 from infra.postgres.figures import PostgresFigures
 from infra.postgres.migrate import migrate
+from infra.postgres.outbox import PostgresOutbox
 from infra.postgres.tasks import PostgresTasks
 from infra.postgres.tenants import ROLE
 from infra.settings import Settings
@@ -35,6 +36,9 @@ async def test_without_its_tables_a_database_is_not_ready_and_says_what_to_do(
     ):
         with pytest.raises(Unprepared, match="PostgreSQL is not ready for this just now"):
             await PostgresFigures(database).ping()
+        with pytest.raises(Unprepared):
+            async with PostgresOutbox(url, database, 5).lead() as lead:
+                await lead.acquire()
         assert "carillon migrate" in caplog.text
         await migrate_database(Settings.model_validate({"database_url": url}))
         await PostgresFigures(database).ping()
