@@ -72,10 +72,9 @@ def test_running_tasks_have_the_time_that_the_worker_gives_them() -> None:
 
 def test_where_the_servers_are_is_decided_here_and_how_the_processes_are_reached() -> None:
     servers = {"CARILLON_DATABASE_URL", "CARILLON_REDIS_URL", "CARILLON_AMQP_URL"}
+    reached = {"CARILLON_METRICS_HOST", "CARILLON_METRICS_PORT", "CARILLON_AUTHENTICATION"}
     for name, service in OURS.items():
-        assert set(service["environment"]) == servers | {"CARILLON_METRICS_PORT", "CARILLON_AUTHENTICATION"}, (
-            name
-        )
+        assert set(service["environment"]) == servers | reached, name
         assert None not in service["environment"].values(), "that would hide what the file of settings says"
 
 
