@@ -14,7 +14,7 @@ class ConcurrencyPolicy:
     quiet: int = 4
     """While no more are under way, things take as long as they do unloaded."""
     most: int = 200
-    """At the beginning, and ever; those who are let in though it is met come on top, fewer than that."""
+    """At the beginning, and ever; those who are let in though it is met come on top, no more than that."""
     times: float = 2.0
     """Slower than so many times the unloaded is too slow."""
     unnoticed: float = 0.1
@@ -44,6 +44,7 @@ class ConcurrencyLimit:
 
     While the limit is met, whoever has less than their part of it under way is let in all the same: one tenant
     with much that is slow does not keep out the others. Its own has to end until all are below the limit again.
+    The parts of all who may come have a sum without end: beyond twice `most` none is let in.
     """
 
     def __init__(self, policy: ConcurrencyPolicy) -> None:
@@ -64,6 +65,8 @@ class ConcurrencyLimit:
     def has_room(self, tenant: str) -> bool:
         if self.under_way < self.limit:
             return True
+        if self.under_way >= 2 * self._policy.most:
+            return False
         own = self._of_tenants.get(tenant, 0)
         asking = len(self._of_tenants) + (own == 0)
         return own < self.limit // asking
@@ -101,10 +104,11 @@ class ConcurrencyLimit:
         policy = self._policy
         # The one in the middle: a few that are slow, as the last of a burst, say nothing of the others.
         took = sorted(window.took)[len(window.took) // 2]
-        if window.peak <= policy.quiet:
+        is_quiet = window.peak <= policy.quiet
+        if is_quiet:
             self._unloaded = took if self._unloaded is None else (3 * self._unloaded + took) / 4
         slow = max(policy.unnoticed, policy.times * (self._unloaded or 0))
-        if took > slow:
+        if took > slow and not is_quiet:  # what is slow by itself would be as slow with less beside it
             if self._slow_since is None:
                 self._slow_since = now
             elif now - self._slow_since >= policy.patience:
@@ -113,7 +117,7 @@ class ConcurrencyLimit:
         self._slow_since = None
         if window.peak >= self.limit - 1:
             self._limit = min(policy.most, self._limit + 1)
-        elif window.peak <= policy.quiet:
+        elif is_quiet:
             self._limit = min(policy.most, self._limit * 2)  # the load is gone
 
     def _lower(self, window: _Window, quicker: float, now: float) -> None:
