@@ -10,7 +10,7 @@ from typing import cast
 import uvicorn
 from starlette.types import Scope
 from typing_extensions import override
-from uvicorn._types import ASGIReceiveEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
@@ -229,6 +229,15 @@ class DrainedWebsocket(WebSocketsSansIOProtocol):
         message = await super().receive()
         self._read_on()
         return message
+
+    @override
+    async def send(self, message: ASGISendEvent) -> None:
+        if not self.writable.is_set():
+            text = message.get("text")
+            with self._unread.held(self.transport, len(text) if isinstance(text, str) else 0):
+                while not self.writable.is_set():  # of those who waited, the first may have filled it again
+                    await self.writable.wait()
+        await super().send(message)
 
     @override
     def handle_ping(self) -> None:

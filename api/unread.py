@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -31,6 +32,8 @@ class Unread:
         self._most = most
         self._waiting: dict[asyncio.Transport, str] = {}
         """With their tenants, in the order in which they began to wait."""
+        self._held: defaultdict[asyncio.Transport, int] = defaultdict(int)
+        """Bytes that are to be written to them, of those of whom some are."""
         self._total = 0
         """At most: what is taken meanwhile is only seen when that is too much."""
         self._cut = 0
@@ -55,14 +58,29 @@ class Unread:
     def wait(self, transport: asyncio.Transport, scope: Mapping[str, object] | None) -> None:
         """More was written to it than it takes at once, for whom the scope of its request names."""
         self._waiting[transport] = tenant_of(scope)
-        self._total += transport.get_write_buffer_size()
-        if self._total > self._most:
-            self._bound(self._sizes())
+        self._grow(self._size(transport))
+
+    @contextmanager
+    def held(self, transport: asyncio.Transport, size: int) -> Iterator[None]:
+        """So many bytes are written to it once it has taken what was written before."""
+        self._held[transport] += size
+        try:
+            self._grow(size)
+            yield
+        finally:
+            self._held[transport] -= size
+            if not self._held[transport]:
+                del self._held[transport]
 
     def taken(self, transport: asyncio.Transport) -> None:
         """Or gone."""
         if self._waiting.pop(transport, None) is not None and not self._waiting:
             self._total = 0
+
+    def _grow(self, by: int) -> None:
+        self._total += by
+        if self._total > self._most:
+            self._bound(self._sizes())
 
     def _bound(self, sizes: dict[asyncio.Transport, int]) -> None:
         of_tenants: defaultdict[str, int] = defaultdict(int)
@@ -82,7 +100,10 @@ class Unread:
             longest.abort()
 
     def _sizes(self) -> dict[asyncio.Transport, int]:
-        return {transport: transport.get_write_buffer_size() for transport in self._waiting}
+        return {transport: self._size(transport) for transport in self._waiting}
+
+    def _size(self, transport: asyncio.Transport) -> int:
+        return transport.get_write_buffer_size() + self._held.get(transport, 0)
 
 
 def note_tenant(scope: MutableMapping[str, Any], tenant: str) -> None:

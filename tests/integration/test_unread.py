@@ -58,5 +58,19 @@ async def test_the_same_holds_for_answers_over_sockets() -> None:
     assert figure(registry, "carillon_unread_bytes") == 0
 
 
+async def test_answers_that_wait_for_one_socket_count_together() -> None:
+    registry = CollectorRegistry()
+    unread = Unread(MOST, registry)
+    async with serving(small_app(), unread=unread) as address, raw_socket(address) as client:
+        await say(client, INIT)
+        assert await hear(client) == ACK
+        client.transport.pause_reading()
+        for number in range(10):
+            await say(client, subscribe(QUERY, str(number), variables=VARIABLES))
+        await until(lambda: figure(registry, "carillon_unread_cut_off_total") == 1)
+        client.transport.abort()
+    assert figure(registry, "carillon_unread_bytes") == 0
+
+
 def figure(registry: CollectorRegistry, name: str) -> float:
     return registry.get_sample_value(name) or 0

@@ -60,6 +60,19 @@ async def test_what_was_read_meanwhile_does_not_count() -> None:
     assert registry.get_sample_value("carillon_unread_bytes") == MOST
 
 
+async def test_what_is_to_be_written_counts_as_long_as_it_waits() -> None:
+    of, registry = unread()
+    peer, other = Peer(of, "a", 30), Peer(of, "b", 30)
+    with of.held(peer, 20), of.held(peer, 10):
+        assert registry.get_sample_value("carillon_unread_bytes") == 90
+    with of.held(peer, 30):
+        assert not peer.cut_off
+        with of.held(peer, 20):
+            assert peer.cut_off
+    assert not other.cut_off
+    assert registry.get_sample_value("carillon_unread_bytes") == 30
+
+
 async def test_one_answer_larger_than_all_there_may_be_goes_with_its_connection() -> None:
     of, registry = unread()
     others = Peer(of, None, 10)
