@@ -75,6 +75,8 @@ class ConcurrencyLimit:
         """Whether it may begin; `end` is told when what may has ended."""
         if not self.has_room(tenant):
             return False
+        if not self.under_way:
+            self._slow_since = None  # however slow the last were: they are done
         self.under_way += 1
         self._of_tenants[tenant] = self._of_tenants.get(tenant, 0) + 1
         if self._window is None:

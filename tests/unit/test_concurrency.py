@@ -96,6 +96,15 @@ def test_a_burst_that_is_soon_over_turns_nobody_away() -> None:
     assert simulated.limit.limit == POLICY.most
 
 
+def test_bursts_with_nothing_between_them_turn_nobody_away() -> None:
+    limit = ConcurrencyLimit(POLICY)
+    for turn in range(0, 50, 10):
+        assert all(limit.admit(ONE, turn) for _ in range(25))
+        for number in range(1, 26):
+            limit.end(ONE, number / 50, turn + number / 50)
+        assert limit.limit == POLICY.most
+
+
 def test_as_soon_as_little_is_asked_again_all_are_let_in() -> None:
     simulated = Simulated(ConcurrencyLimit(POLICY))
     simulated.run(load=0.3, seconds=5)
@@ -107,6 +116,7 @@ def test_as_soon_as_little_is_asked_again_all_are_let_in() -> None:
 
 def test_what_was_quick_and_is_slow_now_is_let_in_less_and_less() -> None:
     limit = ConcurrencyLimit(POLICY)
+    assert limit.admit(ONE, 0), "and goes on all the while: it is never done with all"
     limits = []
     for turn in range(60):
         admitted = sum(limit.admit(ONE, turn) for _ in range(150))
