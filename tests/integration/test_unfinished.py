@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 
 from prometheus_client import CollectorRegistry
 from websockets.asyncio.client import ClientConnection
 from websockets.frames import Frame, Opcode
 
-from api.unfinished import Unfinished
+from api.unfinished import SMALL, Unfinished
 from domain.tenancy.model import Caller, Role
 from domain.tenancy.ports import Identified
 from tests.support.graphql_client import raw_socket
@@ -80,3 +81,11 @@ async def test_messages_that_end_are_not_added_up() -> None:
             assert (await hear(socket))["type"] in {"next", "complete"}
         assert len(unfinished) == 0
     assert registry.get_sample_value(CUT) == 0
+
+
+def test_the_first_part_of_a_message_is_not_counted() -> None:
+    unfinished, transport = Unfinished(CollectorRegistry(), 2 * SMALL), asyncio.Transport()
+    unfinished.becomes(transport, "a", SMALL)
+    assert len(unfinished) == 0
+    unfinished.becomes(transport, "a", SMALL + 1)
+    assert len(unfinished) == 1
