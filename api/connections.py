@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import cast
 
 import uvicorn
-from starlette.types import Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
@@ -64,6 +65,7 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
         self._unread = _unread_of(self.config)
+        self.app = _counted(self.app, self.flow, transport, self._unread)
         self.parser = RequestParser(self, self._head_without_upgrade)
         self._wait()
 
@@ -162,6 +164,21 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _is_serving(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+
+def _counted(app: ASGIApp, flow: FlowControl, transport: asyncio.Transport, unread: Unread) -> ASGIApp:
+    """What is to be written counts while it waits. Without the connection, which would hold itself."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_counted(message: Message) -> None:
+            if flow.write_paused:
+                with unread.held(transport, len(message.get("body", b""))):
+                    await flow.drain()
+            await send(message)
+
+        await app(scope, receive, send_counted)
+
+    return serve
 
 
 class DrainedWebsocket(WebSocketsSansIOProtocol):

@@ -72,5 +72,19 @@ async def test_answers_that_wait_for_one_socket_count_together() -> None:
     assert figure(registry, "carillon_unread_bytes") == 0
 
 
+async def test_what_an_event_stream_is_to_tell_next_counts() -> None:
+    registry = CollectorRegistry()
+    unread = Unread(MOST, registry)
+    body = json.dumps({"query": "subscription { flood(size: 9000000) }"}).encode()
+    async with serving(small_app(), unread=unread) as address, AsyncExitStack() as stack:
+        place, held = urlsplit(address), []
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=1024)
+            held.append((reader, writer))
+            stack.callback(writer.transport.abort)
+            writer.write(wire.post(body, "text/event-stream"))
+        await until(lambda: figure(registry, "carillon_unread_cut_off_total") == 1)
+
+
 def figure(registry: CollectorRegistry, name: str) -> float:
     return registry.get_sample_value(name) or 0
