@@ -203,6 +203,19 @@ async def test_those_who_had_to_wait_for_a_connection_do_not_stop_the_others(dat
 
 
 @pytest.mark.postgres
+async def test_a_change_that_postgresql_ends_shows_that_it_is_there(database_url: str) -> None:
+    registry = CollectorRegistry()
+    known = Reading(a_breaker(settings(), registry, "PostgreSQL"))
+    metrics = DatabaseMetrics(registry)
+    async with open_database(database_url, size=1, limit=LIMIT, metrics=metrics, reading=known) as database:
+        with pytest.raises(Unavailable):
+            async with database.work("test") as connection:
+                began = time.perf_counter()
+                await connection.execute("select pg_sleep(5)")
+    assert known.answered_since(began)
+
+
+@pytest.mark.postgres
 async def test_the_engine_s_work_and_changes_go_on_trying(database_url: str) -> None:
     async with (
         open_proxy(database_url) as proxy,
