@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from domain.audit.model import Begun, Ended, Outcome
-from domain.errors import Unavailable
+from domain.errors import Unavailable, Unprepared
 from domain.paging import PageRequest
 from domain.tenancy.model import Caller, Role
 from infra.background import background
@@ -84,7 +84,7 @@ async def test_of_many_at_once_each_is_written_in_few_statements(storage: Storag
 async def test_one_that_cannot_be_written_is_told_to_all_who_were_in_its_statement(storage: Storage) -> None:
     await storage.execute("alter table audit_log rename to gone")
     told = await asyncio.gather(*(storage.audit_log.begin(a_begin()) for _ in range(5)), return_exceptions=True)
-    assert [type(each) for each in told] == [Unavailable] * 5
+    assert [type(each) for each in told] == [Unprepared] * 5
     await storage.execute("alter table gone rename to audit_log")
     await storage.audit_log.begin(a_begin())
     assert await operations(storage) == ["cancelTask"]
