@@ -18,9 +18,9 @@ from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
+from api.bounds.unfinished import Unfinished
+from api.bounds.unread import NOBODY, Unread, tenant_of
 from api.parsing import RequestParser
-from api.unfinished import Unfinished
-from api.unread import NOBODY, Unread, tenant_of
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of a request line with its headers, or of what stands between two parts of a body, within a read or two."""

@@ -13,11 +13,11 @@ from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
 from api.auth import Session
+from api.bounds.live_connections import LiveConnections
+from api.bounds.shedding import Shed, Shedding
 from api.draining import Draining
 from api.graph import Graph
-from api.live_connections import LiveConnections
 from api.responses import Response, response_of
-from api.shedding import Shed, Shedding
 from domain.errors import Unauthenticated
 from schema.operations import Kind, OperationRequest, Result
 

@@ -10,15 +10,15 @@ from time import perf_counter
 from typing import Any
 
 from api.admission import Admission
-from api.allowance import Allowance
 from api.answers import Answer, Room, answer_within
+from api.bounds.allowance import Allowance
+from api.bounds.subscribed import Subscribed
+from api.bounds.turns import Turns
 from api.deliveries import Deliveries
 from api.metrics import ApiMetrics
 from api.payloads import SOON, SentOperation, error_entry
 from api.responses import Responses, encoded
 from api.shared_streams import Sameness, SharedStreams
-from api.subscribed import Subscribed
-from api.turns import Turns
 from domain.budgets.ports import BudgetExceeded, Budgets
 from domain.clock import Clock, Ids
 from domain.errors import Refusal, Unavailable

@@ -18,19 +18,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import graphiql
 from api.accept import EVENT_STREAM, GRAPHQL_RESPONSE, accepts_html, answer_type, wants_events
-from api.arriving import Arriving
 from api.auth import Session, begin_session, challenge, credential_in
 from api.batches import answers_of
+from api.bounds.arriving import Arriving
+from api.bounds.live_connections import LiveConnections
+from api.bounds.shedding import Shed, Shedding
+from api.bounds.unread import note_tenant
 from api.draining import draining_of
 from api.event_stream import EventStream
 from api.graph import Graph
-from api.live_connections import LiveConnections
 from api.origins import Origins
 from api.payloads import MAX_BYTES, SOON, Malformed, error_entry, read_json, read_operation, write_json
 from api.query_string import PREFLIGHT_HEADERS, may_be_forged, read_query_string
 from api.revalidating import revalidated
-from api.shedding import Shed, Shedding
-from api.unread import note_tenant
 from api.websocket_messages import PROTOCOL
 from domain.errors import Unauthenticated, Unavailable
 from schema.operations import Kind, OperationRequest, Result

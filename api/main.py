@@ -16,15 +16,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import graphiql
 from api.admission import Admission
+from api.bounds.live_connections import LiveConnections
+from api.bounds.shedding import Shedding
 from api.graph import Graph
 from api.graphql import GraphQLOverHttp
 from api.health import Check, Readiness, liveness
 from api.hosts import NamedHosts
-from api.live_connections import LiveConnections
 from api.metrics import ApiMetrics
 from api.origins import Origins
 from api.scraping import MetricsPage
-from api.shedding import Shedding
 from api.trace import Traced
 from api.websocket import GraphQLOverWebsocket
 from domain.resilience.concurrency import ConcurrencyPolicy

@@ -12,11 +12,11 @@ import uvicorn
 from starlette.types import ASGIApp
 from typing_extensions import override
 
+from api.bounds.unfinished import Unfinished
+from api.bounds.unread import Unread
 from api.connections import BoundedConnection, ConnectionsConfig, DrainedWebsocket
 from api.draining import Draining
 from api.payloads import MAX_BYTES
-from api.unfinished import Unfinished
-from api.unread import Unread
 
 KEEP_ALIVE = 75
 """Seconds an idle connection is kept, longer than the clients and proxies in front of it keep theirs."""

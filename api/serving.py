@@ -9,10 +9,10 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from socket import socket
 
+from api.bounds.unfinished import Unfinished
+from api.bounds.unread import Unread
 from api.main import create_app
 from api.server import Server
-from api.unfinished import Unfinished
-from api.unread import Unread
 from infra.bootstrap import ApiServices, open_api_services
 from infra.garbage import spare_what_stands
 from infra.settings import Settings

@@ -17,7 +17,7 @@ from hashlib import sha256
 
 from typing_extensions import override
 
-from api.allowance import Allowance
+from api.bounds.allowance import Allowance
 from api.metrics import ApiMetrics
 from api.payloads import write_json
 from api.responses import Response, Responses, response_of, resync

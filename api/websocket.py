@@ -8,19 +8,19 @@ from contextlib import aclosing, suppress
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
-from api.allowance import MOST_KEPT, Allowance, Kept, size_of_request, size_of_sent
 from api.answers import Answer
 from api.auth import Session, begin_session, credential_in, credential_of
+from api.bounds.allowance import MOST_KEPT, Allowance, Kept, size_of_request, size_of_sent
+from api.bounds.live_connections import LiveConnections
+from api.bounds.shedding import Shed, Shedding
+from api.bounds.unread import note_tenant
 from api.connections import taken_write_now
 from api.draining import draining_of
 from api.graph import Graph
-from api.live_connections import LiveConnections
 from api.origins import Origins
 from api.payloads import Malformed, error_entry
 from api.shared_streams import Member, Write
-from api.shedding import Shed, Shedding
 from api.trace import given_traceparent
-from api.unread import note_tenant
 from api.websocket_messages import (
     PROTOCOL,
     ClientMessage,

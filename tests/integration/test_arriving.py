@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from prometheus_client import CollectorRegistry
 
-from api import arriving
+from api.bounds import arriving
 from domain.tenancy.model import Caller, Role
 from domain.tenancy.ports import Identified
 from tests.support.graphql_client import http_client

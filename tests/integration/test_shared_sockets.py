@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from websockets.asyncio.client import ClientConnection
 
 from api import shared_streams
-from api.allowance import MOST_KEPT
+from api.bounds.allowance import MOST_KEPT
 from tests.support.graphql_client import raw_socket
 from tests.support.serving import serving
 from tests.support.small_graph import Watched, small_app

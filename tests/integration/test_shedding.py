@@ -153,11 +153,11 @@ async def test_the_log_tells_once_that_it_begins_and_once_that_it_has_ended_with
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spells, "QUIET", 1.0)
-    caplog.set_level("INFO", "api.shedding")
+    caplog.set_level("INFO", "api.bounds.shedding")
     watched = Watched()
 
     def told(level: int) -> list[logging.LogRecord]:
-        return [one for one in caplog.records if (one.name, one.levelno) == ("api.shedding", level)]
+        return [one for one in caplog.records if (one.name, one.levelno) == ("api.bounds.shedding", level)]
 
     def counts() -> list[int]:
         return [vars(record)["count"] for record in told(logging.INFO)]

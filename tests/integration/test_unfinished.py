@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from websockets.asyncio.client import ClientConnection
 from websockets.frames import Frame, Opcode
 
-from api.unfinished import SMALL, Unfinished
+from api.bounds.unfinished import SMALL, Unfinished
 from domain.tenancy.model import Caller, Role
 from domain.tenancy.ports import Identified
 from tests.support.graphql_client import raw_socket

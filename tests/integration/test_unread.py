@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
 
-from api.unread import Unread
+from api.bounds.unread import Unread
 from tests.support import wire
 from tests.support.graphql_client import http_client, raw_socket
 from tests.support.serving import serving

@@ -12,9 +12,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from websockets.exceptions import ConnectionClosed
 
-from api import allowance
+from api.bounds import allowance
+from api.bounds.turns import MOST
 from api.payloads import MAX_BYTES
-from api.turns import MOST
 from domain.tenancy.model import Role
 from tests.support.callers import Tokens
 from tests.support.event_stream import EVENTS

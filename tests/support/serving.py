@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
+from api.bounds.unfinished import Unfinished
+from api.bounds.unread import Unread
 from api.listening import address_of, listen
 from api.server import Server
-from api.unfinished import Unfinished
-from api.unread import Unread
 from infra.settings import Settings
 
 

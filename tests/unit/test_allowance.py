@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from api import allowance as allowances
-from api.allowance import MOST_KEPT, Allowance, size_of_request, size_of_sent
+from api.bounds import allowance as allowances
+from api.bounds.allowance import MOST_KEPT, Allowance, size_of_request, size_of_sent
 from api.payloads import SentOperation, read_json, read_operation
 from schema.operations import OperationRequest
 

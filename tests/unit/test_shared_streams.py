@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from api import allowance as allowances
 from api import shared_streams
-from api.allowance import Allowance
 from api.answers import Answer
+from api.bounds import allowance as allowances
+from api.bounds.allowance import Allowance
 from api.metrics import ApiMetrics
 from api.payloads import write_json
 from api.responses import Response, Responses, encoded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from api.turns import MOST, Turns
+from api.bounds.turns import MOST, Turns
 
 
 async def test_so_many_of_a_tenant_at_once_in_order_while_another_need_not_wait() -> None:

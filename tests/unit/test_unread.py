@@ -8,7 +8,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
-from api.unread import Unread, note_tenant
+from api.bounds.unread import Unread, note_tenant
 
 MOST = 100
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from api.allowance import size_of_request
+from api.bounds.allowance import size_of_request
 from schema.operations import OperationRequest
 
 BYTES = 256

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from api.shedding import Shed
+from api.bounds.shedding import Shed
 
 MOST = 32 * 1024 * 1024
 """Bytes, of a tenant."""

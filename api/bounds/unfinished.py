@@ -1,6 +1,6 @@
 """Messages of which peers have sent a part: bounded in sum, so that who ends none takes no memory from others.
 
-The bodies of requests have a bound of their own (`api/arriving.py`), and a time in which to come.
+The bodies of requests have a bound of their own (`api/bounds/arriving.py`), and a time in which to come.
 """
 
 from __future__ import annotations
