@@ -59,9 +59,10 @@ async def databases(postgres_server: str, migrated: str) -> AsyncIterator[Databa
 
 
 @pytest.fixture
-async def database_url(databases: Databases) -> AsyncIterator[str]:
+async def database_url(databases: Databases, request: pytest.FixtureRequest) -> AsyncIterator[str]:
     """A migrated database of the test's own."""
-    async with databases.lend() as url:
+    untouched = request.node.get_closest_marker("untouched") is not None
+    async with databases.lend(untouched=untouched) as url:
         yield url
 
 

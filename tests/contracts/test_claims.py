@@ -77,6 +77,7 @@ async def test_one_tenants_flood_does_not_keep_anothers_tasks_waiting(storage: S
     assert len(claimed) == 5
 
 
+@pytest.mark.untouched
 async def test_what_is_in_flight_is_not_counted_again_for_each_queue_with_a_limit_nor_for_each_candidate(
     storage: Storage,
 ) -> None:
@@ -129,6 +130,7 @@ async def test_what_came_below_a_floor_unsaid_is_found_when_lanes_are_tended(sto
     assert await storage.claimed(10) == [one]
 
 
+@pytest.mark.untouched
 async def test_a_claim_reads_what_it_may_take_and_nothing_else(storage: Storage) -> None:
     """With statistics of a time when all was in one queue, and far more waited than a claim can take."""
     await storage.a_worker(slots=10)
@@ -275,6 +277,7 @@ async def test_no_lane_is_removed_from_under_a_task_that_is_being_inserted(stora
         await storage.tasks.delete("acme", new.id)
 
 
+@pytest.mark.untouched
 async def test_what_it_costs_to_tend_lanes_does_not_depend_on_how_many_tasks_wait(storage: Storage) -> None:
     await storage.added(*(due_in(60, queue=f"q{n % 3}") for n in range(2_000)))
     await storage.execute("analyze tasks")

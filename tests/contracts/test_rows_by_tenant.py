@@ -168,6 +168,7 @@ PLANS = {
 }
 
 
+@pytest.mark.untouched
 @pytest.mark.parametrize("index", PLANS)
 async def test_policies_keep_no_statement_from_its_index(storage: Storage, index: str) -> None:
     async with storage.database.transaction("test", "one") as connection:

@@ -28,6 +28,13 @@ async def test_a_test_has_a_database_of_its_own_with_our_tables(database_url: st
         await connection.close()
 
 
+async def test_one_in_which_no_test_was_is_new(databases: Databases) -> None:
+    async with databases.lend() as used:
+        pass
+    async with databases.lend(untouched=True) as new:
+        assert new != used
+
+
 async def test_a_database_that_is_lent_again_is_as_if_nobody_had_used_it(databases: Databases) -> None:
     async with databases.lend() as first, open_storage(first) as storage:
         await storage.started(await storage.a_worker(), *[a_task() for _ in range(3)])

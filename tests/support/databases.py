@@ -42,9 +42,9 @@ class Databases:
         """Their URLs, and their layouts."""
 
     @asynccontextmanager
-    async def lend(self) -> AsyncIterator[str]:
-        """The URL of one, with no row in it and nobody connected to it."""
-        url, layout = self._free.pop() if self._free else await self._new()
+    async def lend(self, *, untouched: bool = False) -> AsyncIterator[str]:
+        """The URL of one, with no row in it and nobody connected to it; `untouched`, with no trace of rows."""
+        url, layout = self._free.pop() if self._free and not untouched else await self._new()
         again = False
         try:
             yield url
