@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -38,12 +38,10 @@ class Shedding:
 
     def __init__(self, policy: ConcurrencyPolicy, registry: CollectorRegistry) -> None:
         self._limit = ConcurrencyLimit(policy)
-        self._turned_away = 0
         self._spell = Spell(
             log,
             begins="more is asked at once than can be answered soon: some is turned away",
             ended="nothing is turned away any more",
-            counted=lambda: self._turned_away,
         )
         self._shed = Counter(
             "carillon_api_shed",
@@ -68,17 +66,19 @@ class Shedding:
     def check(self, tenant: str) -> None:
         """Raises Shed while nothing of the tenant would be let in."""
         if not self._limit.has_room(tenant):
-            self._spell.goes_on(limit=self._limit.limit)
-            self._turned_away += 1
-            self._shed.labels("concurrency").inc()
-            raise Shed
+            self._turn_away()
 
     def admit(self, tenant: str) -> _Admitted:
         """Raises Shed."""
-        self.check(tenant)
         now = perf_counter()
-        self._limit.admit(tenant, now)
+        if not self._limit.admit(tenant, now):
+            self._turn_away()
         return _Admitted(self._limit, tenant, now)
+
+    def _turn_away(self) -> NoReturn:
+        self._spell.goes_on(limit=self._limit.limit)
+        self._shed.labels("concurrency").inc()
+        raise Shed
 
 
 class _Admitted:

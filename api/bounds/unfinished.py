@@ -29,12 +29,10 @@ class Unfinished:
         self._parts: dict[asyncio.Transport, tuple[str, int]] = {}
         """In the order in which they grew last."""
         self._of_tenants: collections.Counter[str] = collections.Counter()
-        self._cut = 0
         self._spell = Spell(
             log,
             begins="too much was sent of messages that do not end: their sockets are cut off",
             ended="messages end again",
-            counted=lambda: self._cut,
         )
         self._cut_off = Counter(
             "carillon_unfinished_cut_off",
@@ -59,7 +57,6 @@ class Unfinished:
         [(most, size)] = self._of_tenants.most_common(1)
         first = next(transport for transport, (tenant, _) in self._parts.items() if tenant == most)
         self._spell.goes_on(tenant=most, bytes=size)
-        self._cut += 1
         self._cut_off.inc()
         self._forget(first)
         first.abort()

@@ -36,12 +36,10 @@ class Unread:
         """Bytes that are to be written to them, of those of whom some are."""
         self._total = 0
         """At most: what is taken meanwhile is only seen when that is too much."""
-        self._cut = 0
         self._spell = Spell(
             log,
             begins="too much waits for clients to read it: connections of who does not are cut off",
             ended="what is sent is read again",
-            counted=lambda: self._cut,
         )
         self._cut_off = Counter(
             "carillon_unread_cut_off",
@@ -91,7 +89,6 @@ class Unread:
             most = max(of_tenants, key=lambda tenant: of_tenants[tenant])
             longest = next(transport for transport in sizes if self._waiting[transport] == most)
             self._spell.goes_on(tenant=most, bytes=of_tenants[most])
-            self._cut += 1
             self._cut_off.inc()
             size = sizes.pop(longest)
             of_tenants[most] -= size

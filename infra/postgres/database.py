@@ -141,12 +141,10 @@ class Database:
         self._reading = reading
         self._name = name
         self._down = False
-        self._broken_off = 0
         self._breaking_off = Spell(
             log,
             begins="PostgreSQL answers, but some work on it comes to nothing",
             ended="work on PostgreSQL comes to its end again",
-            counted=lambda: self._broken_off,
         )
         self._refused: dict[str, str] = {}
         """What was last said of each piece of work that is refused."""
@@ -246,7 +244,6 @@ class Database:
             self._note_answer()
         if isinstance(fault, BROKEN_OFF) or (isinstance(fault, TimeoutError) and self._answered_since(began)):
             self._breaking_off.goes_on(work=name, tenant=tenant, fault=kind)
-            self._broken_off += 1
         elif not self._down:
             self._down = True
             about = {"work": name, "pool": self._name}

@@ -19,15 +19,16 @@ class Spell:
         *,
         begins: str,
         ended: str,
-        counted: Callable[[], int],
+        counted: Callable[[], int] | None = None,
         lasts: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`begins` and `ended` are the lines; the second tells what `counted` has grown by. It has not ended
-        while `lasts` says so, for what is looked at seldom."""
+        """`begins` and `ended` are the lines; the second tells how often it went on, or what `counted` has
+        grown by. It has not ended while `lasts` says so, for what is looked at seldom."""
         self._log = log
         self._begins = begins
         self._ended = ended
-        self._counted = counted
+        self._times = 0
+        self._counted = counted or (lambda: self._times)
         self._lasts = lasts
         self._began: float | None = None
         self._last = 0.0
@@ -41,6 +42,7 @@ class Spell:
             self._before = self._counted()
             self._log.warning(self._begins, extra=about)
             self._wait()
+        self._times += 1
 
     def _wait(self) -> None:
         asyncio.get_running_loop().call_at(self._last + QUIET, self._look)
