@@ -80,6 +80,17 @@ async def fails(database: Database, statement: str = "select 1", tenant: str | N
     return time.perf_counter() - began
 
 
+@asynccontextmanager
+async def returning(url: str) -> AsyncIterator[tuple[TcpProxy, Database, Breaker]]:
+    """A PostgreSQL that was gone until its breaker opened, and takes connections again."""
+    async with open_proxy(url) as proxy, reading(proxy.url, CollectorRegistry()) as (database, breaker):
+        await proxy.refuse()
+        for _ in range(FAILURES):
+            await fails(database)
+        await proxy.accept()
+        yield proxy, database, breaker
+
+
 @pytest.mark.postgres
 @LOSSES
 async def test_who_reads_is_told_at_once_that_postgresql_is_gone_and_reads_soon_after_its_return(
@@ -112,14 +123,7 @@ async def test_who_reads_is_told_at_once_that_postgresql_is_gone_and_reads_soon_
 async def test_a_postgresql_that_is_lost_once_more_as_it_comes_back_is_read_from_soon_after(
     database_url: str,
 ) -> None:
-    async with (
-        open_proxy(database_url) as proxy,
-        reading(proxy.url, CollectorRegistry()) as (database, breaker),
-    ):
-        await proxy.refuse()
-        for _ in range(FAILURES):
-            await fails(database)
-        await proxy.accept()
+    async with returning(database_url) as (proxy, database, breaker):
         await until(lambda: breaker.state is State.HALF_OPEN)
         await proxy.refuse()
         await fails(database)
@@ -217,14 +221,7 @@ async def test_a_change_that_postgresql_ends_shows_that_it_is_there(database_url
 
 @pytest.mark.postgres
 async def test_the_engine_s_work_and_changes_go_on_trying(database_url: str) -> None:
-    async with (
-        open_proxy(database_url) as proxy,
-        reading(proxy.url, CollectorRegistry()) as (database, breaker),
-    ):
-        await proxy.refuse()
-        for _ in range(FAILURES):
-            await fails(database)
-        await proxy.accept()
+    async with returning(database_url) as (_, database, breaker):
         assert breaker.state is not State.CLOSED
         async with database.transaction("test", "acme") as connection:
             await connection.execute("select 1")
